@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The iommufd and its IOAS: guest memory as devices see it.
+ *
+ * An iommufd or IOAS that the VMM brought along is used, never closed or destroyed.
+ */
+
+#include "iommufd.h"
+
+#include <fcntl.h>
+
+static gboolean ioas_alloc(ViommuiSpace *space, GError **error)
+{
+    struct iommu_ioas_alloc cmd = {.size = sizeof cmd};
+    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_ALLOC, &cmd);
+
+    if (ret < 0) {
+        viommui_iommufd_set_error(error, -ret, "iommufd %d gives no address space",
+                                  space->iommufd);
+        return FALSE;
+    }
+    space->ioas = cmd.out_ioas_id;
+    space->owns_ioas = TRUE;
+    return TRUE;
+}
+
+gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
+                                    ViommuiSpace **ret_space, GError **error)
+{
+    ViommuiSpace *space = g_new0(ViommuiSpace, 1);
+
+    space->seam = config->seam;
+    space->iommufd = config->iommufd;
+    if (space->iommufd < 0) {
+        space->iommufd = space->seam->ops->open(space->seam->data, "/dev/iommu", O_RDWR);
+        if (space->iommufd < 0) {
+            viommui_iommufd_set_error(error, -space->iommufd, "cannot open /dev/iommu");
+            g_free(space);
+            return FALSE;
+        }
+        space->owns_iommufd = TRUE;
+    }
+    space->ioas = config->ioas_id;
+    if (!space->ioas && !ioas_alloc(space, error)) {
+        viommui_iommufd_space_close(space);
+        return FALSE;
+    }
+    *ret_space = space;
+    return TRUE;
+}
+
+void viommui_iommufd_space_close(ViommuiSpace *space)
+{
+    if (space->owns_ioas)
+        viommui_iommufd_destroy(space, space->ioas);
+    if (space->owns_iommufd)
+        space->seam->ops->close(space->seam->data, space->iommufd);
+    g_free(space);
+}
+
+static guint32 map_flags(ViommuMapFlags flags)
+{
+    return IOMMU_IOAS_MAP_FIXED_IOVA |
+           (flags & VIOMMU_MAP_READ ? IOMMU_IOAS_MAP_READABLE : 0) |
+           (flags & VIOMMU_MAP_WRITE ? IOMMU_IOAS_MAP_WRITEABLE : 0);
+}
+
+static int map_address(ViommuiSpace *space, const ViommuiMapping *mapping)
+{
+    struct iommu_ioas_map cmd = {
+        .size = sizeof cmd,
+        .flags = map_flags(mapping->flags),
+        .ioas_id = space->ioas,
+        .user_va = (guintptr)mapping->address,
+        .length = mapping->size,
+        .iova = mapping->gpa,
+    };
+
+    return viommui_iommufd_ioctl(space, IOMMU_IOAS_MAP, &cmd);
+}
+
+static int map_file(ViommuiSpace *space, const ViommuiMapping *mapping)
+{
+    struct iommu_ioas_map_file cmd = {
+        .size = sizeof cmd,
+        .flags = map_flags(mapping->flags),
+        .ioas_id = space->ioas,
+        .fd = mapping->fd,
+        .start = mapping->offset,
+        .length = mapping->size,
+        .iova = mapping->gpa,
+    };
+
+    return viommui_iommufd_ioctl(space, IOMMU_IOAS_MAP_FILE, &cmd);
+}
+
+gboolean viommui_iommufd_map(ViommuiSpace *space, const ViommuiMapping *mapping,
+                             GError **error)
+{
+    int ret = mapping->fd < 0 ? map_address(space, mapping) : map_file(space, mapping);
+
+    if (ret < 0)
+        viommui_iommufd_set_error(error, -ret,
+                                  "the host does not map 0x%" G_GINT64_MODIFIER
+                                  "x bytes at guest-physical 0x%" G_GINT64_MODIFIER "x",
+                                  mapping->size, mapping->gpa);
+    return ret == 0;
+}
+
+gboolean viommui_iommufd_unmap(ViommuiSpace *space, guint64 gpa, guint64 size,
+                               GError **error)
+{
+    struct iommu_ioas_unmap cmd = {
+        .size = sizeof cmd,
+        .ioas_id = space->ioas,
+        .iova = gpa,
+        .length = size,
+    };
+    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_UNMAP, &cmd);
+
+    if (ret < 0)
+        viommui_iommufd_set_error(error, -ret,
+                                  "the host does not unmap 0x%" G_GINT64_MODIFIER
+                                  "x bytes at guest-physical 0x%" G_GINT64_MODIFIER "x",
+                                  size, gpa);
+    return ret == 0;
+}

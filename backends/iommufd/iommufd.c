@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The iommufd backend: what its errnos mean, and its ops.
+ */
+
+#include "iommufd.h"
+
+#include <errno.h>
+
+int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg)
+{
+    return viommui_seam_ioctl(space->seam, space->iommufd, request, arg);
+}
+
+void viommui_iommufd_destroy(ViommuiSpace *space, guint32 id)
+{
+    struct iommu_destroy cmd = {.size = sizeof cmd, .id = id};
+
+    viommui_iommufd_ioctl(space, IOMMU_DESTROY, &cmd);
+}
+
+ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
+{
+    switch (err) {
+    case EINTR:
+    case EAGAIN:
+    case ENOMEM:
+    case ENOSPC: /* VMIDs, ASIDs and IDs come back when others let go */
+    case EBUSY:
+        return VIOMMU_TRANSIENT;
+    case EOPNOTSUPP:
+    case ENOTTY:
+    case E2BIG:
+    case EADDRINUSE: /* memory is mapped where the device has a reserved region */
+        return VIOMMU_UNSUPPORTED;
+    case EINVAL: /* of an attach or vDEVICE: this device and this HWPT do not go together */
+        return call == VIOMMUI_CALL_INVALIDATE ? VIOMMU_GUEST_INVALID : VIOMMU_UNSUPPORTED;
+    case EEXIST: /* two devices by one name */
+        return call == VIOMMUI_CALL_VDEVICE ? VIOMMU_GUEST_INVALID : VIOMMU_HOST_GONE;
+    case EIO: /* the uAPI keeps it for what the guest wrote */
+        return call == VIOMMUI_CALL_HWPT_ALLOC || call == VIOMMUI_CALL_INVALIDATE
+                   ? VIOMMU_GUEST_INVALID
+                   : VIOMMU_HOST_GONE;
+    default:
+        return VIOMMU_HOST_GONE;
+    }
+}
+
+void viommui_iommufd_set_error(GError **error, int err, const char *format, ...)
+{
+    ViommuResult result = viommui_iommufd_classify(VIOMMUI_CALL_ATTACH, err);
+    g_autofree char *what = NULL;
+    va_list args;
+
+    va_start(args, format);
+    what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, VIOMMU_ERROR, viommui_result_to_error(result), "%s: %s", what,
+                g_strerror(err));
+}
+
+const ViommuiBackendOps viommui_iommufd_ops = {
+    .name = "iommufd",
+    .space_open = viommui_iommufd_space_open,
+    .space_close = viommui_iommufd_space_close,
+    .map = viommui_iommufd_map,
+    .unmap = viommui_iommufd_unmap,
+    .device_open = viommui_iommufd_device_open,
+    .device_close = viommui_iommufd_device_close,
+    .device_get_fd = viommui_iommufd_device_get_fd,
+    .slice_new = viommui_iommufd_slice_new,
+    .slice_free = viommui_iommufd_slice_free,
+    .slice_get_parent = viommui_iommufd_slice_get_parent,
+    .event_queue_new = viommui_iommufd_event_queue_new,
+    .event_queue_free = viommui_iommufd_event_queue_free,
+    .hwpt_alloc = viommui_iommufd_hwpt_alloc,
+    .hwpt_free = viommui_iommufd_hwpt_free,
+    .attach = viommui_iommufd_attach,
+    .detach = viommui_iommufd_detach,
+    .invalidate = viommui_iommufd_invalidate,
+    .vdevice_alloc = viommui_iommufd_vdevice_alloc,
+    .vdevice_free = viommui_iommufd_vdevice_free,
+    .read_events = viommui_iommufd_read_events,
+    .classify = viommui_iommufd_classify,
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMUI_IOMMUFD_H
+#define VIOMMUI_IOMMUFD_H
+
+/*
+ * What the files of this backend share. One file per kernel object: ioas.c, device.c (the
+ * VFIO cdev and its vDEVICE), slice.c (nesting parent, vIOMMU, nested HWPTs,
+ * invalidation), veventq.c; find.c knows sysfs, smmuv3.c what is particular to that vendor,
+ * and iommufd.c holds the ops.
+ *
+ * Up the path: core/backend.h. Down the path: the seam. ioctl semantics: the kernel's
+ * include/uapi/linux/iommufd.h and vfio.h, Linux 7.3.
+ */
+
+#include "backends/seam.h"
+#include "core/backend.h"
+
+#include <linux/iommufd.h>
+
+struct ViommuiSpace {
+    const ViommuSeam *seam;
+    int iommufd;
+    gboolean owns_iommufd;
+    guint32 ioas;
+    gboolean owns_ioas;
+};
+
+struct ViommuiBackendDevice {
+    ViommuiSpace *space;
+    int fd;
+    gboolean owns_fd;
+    guint32 devid;
+    guint32 vdevice;  /* 0: none */
+    GArray *reserved; /* ViommuReservedRegion */
+};
+
+struct ViommuiSlice {
+    ViommuiSpace *space;
+    ViommuiDataType type;
+    guint32 parent;
+    guint32 viommu;
+};
+
+/* 0 or a negated errno. */
+int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg);
+/* What cannot fail: a kernel that refuses keeps the object until the iommufd is closed. */
+void viommui_iommufd_destroy(ViommuiSpace *space, guint32 id);
+/* Set an error of the class that a failure of this errno (> 0) has. */
+void viommui_iommufd_set_error(GError **error, int err, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+ViommuResult viommui_iommufd_classify(ViommuiCall call, int err);
+
+/* --- ioas.c --- */
+gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
+                                    ViommuiSpace **ret_space, GError **error);
+void viommui_iommufd_space_close(ViommuiSpace *space);
+gboolean viommui_iommufd_map(ViommuiSpace *space, const ViommuiMapping *mapping,
+                             GError **error);
+gboolean viommui_iommufd_unmap(ViommuiSpace *space, guint64 gpa, guint64 size,
+                               GError **error);
+
+/* --- find.c --- */
+/* The cdev's path for a PCI address; NULL with an error that names what is missing. */
+char *viommui_iommufd_find_cdev(const ViommuSeam *seam, const char *bdf, GError **error);
+/* The path behind a descriptor, or NULL. */
+char *viommui_iommufd_find_path(const ViommuSeam *seam, int fd);
+/* The number of the IOMMU group of the device behind a cdev, or VIOMMU_GROUP_ASK. */
+int viommui_iommufd_find_group(const ViommuSeam *seam, const char *cdev_path);
+/* The regions that a group reserves; empty where that cannot be read. */
+GArray *viommui_iommufd_find_reserved(const ViommuSeam *seam, int group);
+
+/* --- device.c --- */
+gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSource *source,
+                                     ViommuiBackendDevice **ret_device,
+                                     ViommuHostDeviceInfo *ret_info, int *ret_group,
+                                     GError **error);
+void viommui_iommufd_device_close(ViommuiBackendDevice *device);
+int viommui_iommufd_device_get_fd(ViommuiBackendDevice *device);
+int viommui_iommufd_attach(ViommuiBackendDevice *device, guint32 pasid, guint32 hwpt);
+int viommui_iommufd_detach(ViommuiBackendDevice *device, guint32 pasid);
+int viommui_iommufd_vdevice_alloc(ViommuiSlice *slice, ViommuiBackendDevice *device,
+                                  guint64 virt_id);
+void viommui_iommufd_vdevice_free(ViommuiBackendDevice *device);
+
+/* --- slice.c --- */
+gboolean viommui_iommufd_slice_new(ViommuiSpace *space, ViommuiBackendDevice *device,
+                                   ViommuiDataType type, ViommuiSlice **ret_slice,
+                                   GError **error);
+void viommui_iommufd_slice_free(ViommuiSlice *slice);
+guint32 viommui_iommufd_slice_get_parent(ViommuiSlice *slice);
+int viommui_iommufd_hwpt_alloc(ViommuiSlice *slice, ViommuiBackendDevice *device,
+                               const void *data, gsize size, guint32 *ret_hwpt);
+void viommui_iommufd_hwpt_free(ViommuiSlice *slice, guint32 hwpt);
+int viommui_iommufd_invalidate(ViommuiSlice *slice, const void *entries, gsize entry_size,
+                               guint n);
+
+/* --- veventq.c --- */
+gboolean viommui_iommufd_event_queue_new(ViommuiSlice *slice, guint depth,
+                                         ViommuiEventQueue **ret_queue, int *ret_fd,
+                                         GError **error);
+void viommui_iommufd_event_queue_free(ViommuiEventQueue *queue);
+int viommui_iommufd_read_events(ViommuiEventQueue *queue, void *events, gsize event_size,
+                                gsize max_events, gsize *ret_n_events, guint64 *ret_n_lost);
+
+/* --- smmuv3.c --- */
+/* The kernel's numbers for the neutral data types. */
+typedef struct {
+    guint32 viommu_type;
+    guint32 veventq_type;
+    guint32 hwpt_data_type;
+    guint32 invalidate_data_type;
+    gsize event_size;
+} ViommuiIommufdTypes;
+
+const ViommuiIommufdTypes *viommui_iommufd_types(ViommuiDataType type);
+void viommui_iommufd_read_smmuv3_info(const struct iommu_hw_info_arm_smmuv3 *raw,
+                                      ViommuHostDeviceInfo *ret_info);
+
+#endif

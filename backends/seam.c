@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam that makes system calls: the only file of the library that does. And what
+ * every backend does about calls that are worth another try.
+ *
+ * Up the path: the backends. Down the path: the kernel.
+ */
+
+#include "seam.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int system_open(void *data, const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+
+    (void)data;
+    return fd < 0 ? -errno : fd;
+}
+
+static int system_close(void *data, int fd)
+{
+    (void)data;
+    return close(fd) < 0 ? -errno : 0;
+}
+
+static int system_ioctl(void *data, int fd, unsigned long request, void *arg)
+{
+    int ret = ioctl(fd, request, arg);
+
+    (void)data;
+    return ret < 0 ? -errno : ret;
+}
+
+static ssize_t system_read(void *data, int fd, void *buf, size_t size)
+{
+    ssize_t n = read(fd, buf, size);
+
+    (void)data;
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t system_pread(void *data, int fd, void *buf, size_t size, int64_t offset)
+{
+    ssize_t n = pread(fd, buf, size, offset);
+
+    (void)data;
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t system_pwrite(void *data, int fd, const void *buf, size_t size,
+                             int64_t offset)
+{
+    ssize_t n = pwrite(fd, buf, size, offset);
+
+    (void)data;
+    return n < 0 ? -errno : n;
+}
+
+static int system_poll(void *data, struct pollfd *fds, size_t n_fds, int timeout_ms)
+{
+    int n = poll(fds, n_fds, timeout_ms);
+
+    (void)data;
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t system_read_link(void *data, const char *path, char *buf, size_t size)
+{
+    ssize_t n = readlink(path, buf, size);
+
+    (void)data;
+    if (n < 0)
+        return -errno;
+    if ((size_t)n >= size)
+        return -ENAMETOOLONG;
+    buf[n] = '\0';
+    return n;
+}
+
+static int system_list_dir(void *data, const char *path, char ***ret_names)
+{
+    DIR *dir = opendir(path);
+    GPtrArray *names;
+    struct dirent *entry;
+
+    (void)data;
+    if (!dir)
+        return -errno;
+    names = g_ptr_array_new();
+    while ((entry = readdir(dir)))
+        if (g_strcmp0(entry->d_name, ".") && g_strcmp0(entry->d_name, ".."))
+            g_ptr_array_add(names, g_strdup(entry->d_name));
+    closedir(dir);
+    g_ptr_array_add(names, NULL);
+    *ret_names = (char **)g_ptr_array_free(names, FALSE);
+    return 0;
+}
+
+static const ViommuSeamOps system_ops = {
+    .open = system_open,
+    .close = system_close,
+    .ioctl = system_ioctl,
+    .read = system_read,
+    .pread = system_pread,
+    .pwrite = system_pwrite,
+    .poll = system_poll,
+    .read_link = system_read_link,
+    .list_dir = system_list_dir,
+};
+
+const ViommuSeam *viommu_seam_system(void)
+{
+    static const ViommuSeam seam = {&system_ops, NULL};
+
+    return &seam;
+}
+
+int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg)
+{
+    int ret, tries = 0;
+
+    do
+        ret = seam->ops->ioctl(seam->data, fd, request, arg);
+    while ((ret == -EINTR || ret == -ENOMEM) && ++tries < 3);
+    return ret;
+}

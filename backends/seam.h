@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMUI_BACKENDS_SEAM_H
+#define VIOMMUI_BACKENDS_SEAM_H
+
+#include <viommu/seam.h>
+
+/*
+ * An ioctl by the seam: 0 or more, or a negated errno. A signal or a moment of memory
+ * pressure is ridden out; nothing else is tried again, least of all EBUSY.
+ */
+int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg);
+
+#endif

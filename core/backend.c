@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The wrappers around a backend's data-path slots: each calls, turns an errno into its
+ * class, and traces.
+ *
+ * Up the path: the rest of core/. Down the path: the backend. Nobody else calls a
+ * data-path slot.
+ */
+
+#include "private.h"
+
+static ViommuResult finish(ViommuHost *host, ViommuHostDevice *device, ViommuiCall call,
+                           int err, ViommuTracePoint point, guint64 value)
+{
+    ViommuResult result = err ? host->ops->classify(call, err) : VIOMMU_OK;
+
+    viommui_trace(host, device, point, result, value);
+    if (result != VIOMMU_OK)
+        viommui_refuse(host, device, result,
+                       "host call \"%s\" (%" G_GUINT64_FORMAT ") failed: %s",
+                       viommu_trace_point_name(point), value, g_strerror(err));
+    return result;
+}
+
+ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                                        const void *data, gsize size, guint32 *ret_hwpt)
+{
+    guint32 hwpt = 0;
+    int err = -hv->host->ops->hwpt_alloc(hv->slice, device->backend, data, size, &hwpt);
+
+    if (!err)
+        *ret_hwpt = hwpt;
+    return finish(hv->host, device, VIOMMUI_CALL_HWPT_ALLOC, err, VIOMMU_TRACE_HWPT_ALLOC,
+                  hwpt);
+}
+
+void viommui_backend_hwpt_free(ViommuiHostViommu *hv, guint32 hwpt)
+{
+    hv->host->ops->hwpt_free(hv->slice, hwpt);
+    viommui_trace(hv->host, NULL, VIOMMU_TRACE_HWPT_FREE, VIOMMU_OK, hwpt);
+}
+
+/* Attach is where the host enforces reserved regions, so that is said where it applies. */
+static void explain_reserved(ViommuHostDevice *device, ViommuResult result)
+{
+    guint64 gpa;
+
+    for (gsize i = 0; i < device->info.n_reserved; i++) {
+        const ViommuReservedRegion *region = &device->info.reserved[i];
+
+        if (viommui_host_find_mapped(device->host, region->start, region->last, &gpa))
+            viommui_refuse(device->host, device, result,
+                           "guest memory mapped at 0x%" G_GINT64_MODIFIER
+                           "x overlaps the %s region 0x%" G_GINT64_MODIFIER
+                           "x-0x%" G_GINT64_MODIFIER "x of the device",
+                           gpa, region->msi ? "MSI" : "reserved", region->start,
+                           region->last);
+    }
+}
+
+ViommuResult viommui_backend_attach(ViommuHostDevice *device, guint32 hwpt)
+{
+    ViommuHost *host = device->host;
+    ViommuResult result;
+    int err = -host->ops->attach(device->backend, VIOMMUI_NO_PASID, hwpt);
+
+    result = finish(host, device, VIOMMUI_CALL_ATTACH, err, VIOMMU_TRACE_ATTACH, hwpt);
+    if (result != VIOMMU_OK && viommui_tracing(host))
+        explain_reserved(device, result);
+    return result;
+}
+
+ViommuResult viommui_backend_detach(ViommuHostDevice *device)
+{
+    ViommuHost *host = device->host;
+    int err, tries = 0;
+
+    /* The last resort against stale tables: here any failure is worth another try. */
+    do
+        err = -host->ops->detach(device->backend, VIOMMUI_NO_PASID);
+    while (err && ++tries < 3);
+    return finish(host, device, VIOMMUI_CALL_DETACH, err, VIOMMU_TRACE_DETACH, 0);
+}
+
+ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, const void *entries,
+                                        gsize entry_size, guint n)
+{
+    int err = -hv->host->ops->invalidate(hv->slice, entries, entry_size, n);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_INVALIDATE, err, VIOMMU_TRACE_INVALIDATE, n);
+}
+
+ViommuResult viommui_backend_vdevice_alloc(ViommuHostDevice *device, guint64 virt_id)
+{
+    ViommuHost *host = device->host;
+    int err = -host->ops->vdevice_alloc(device->viommu->slice, device->backend, virt_id);
+
+    return finish(host, device, VIOMMUI_CALL_VDEVICE, err, VIOMMU_TRACE_VDEVICE, virt_id);
+}
+
+void viommui_backend_vdevice_free(ViommuHostDevice *device)
+{
+    device->host->ops->vdevice_free(device->backend);
+}
+
+ViommuResult viommui_backend_read_events(ViommuiHostViommu *hv, void *events,
+                                         gsize event_size, gsize max_events,
+                                         gsize *ret_n_events, guint64 *ret_n_lost)
+{
+    ViommuHost *host = hv->host;
+    int err = -host->ops->read_events(hv->events, events, event_size, max_events,
+                                      ret_n_events, ret_n_lost);
+
+    if (*ret_n_lost)
+        viommui_trace(host, NULL, VIOMMU_TRACE_EVENTS_LOST, VIOMMU_OK, *ret_n_lost);
+    return finish(host, NULL, VIOMMUI_CALL_EVENTS, err, VIOMMU_TRACE_EVENTS, *ret_n_events);
+}

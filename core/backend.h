@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMUI_CORE_BACKEND_H
+#define VIOMMUI_CORE_BACKEND_H
+
+/*
+ * What a backend implements: the contract turned into kernel objects.
+ *
+ * Up the path: core/ calls these slots, and only through the wrappers in
+ * core/backend.c. Down the path: a backend reaches the kernel through the seam alone.
+ *
+ * Set-up slots return TRUE, or FALSE with a GError that names what was wrong. Data-path
+ * slots return 0 or a negated errno, which `classify` turns into an error class: what an
+ * errno means is the backend's knowledge, what is done about it is core's. EINTR and ENOMEM
+ * have been tried again already (backends/seam.h).
+ *
+ * Every slot is mandatory unless it says otherwise, and is called without overlap for one
+ * space. Outputs are untouched on failure.
+ */
+
+#include <viommu/viommu.h>
+
+/* PASIDs are room in the types for now: only this one, the requester ID, is attached. */
+#define VIOMMUI_NO_PASID G_MAXUINT32
+
+typedef struct ViommuiSpace ViommuiSpace;                 /* guest memory of one VM */
+typedef struct ViommuiBackendDevice ViommuiBackendDevice; /* one physical function */
+typedef struct ViommuiSlice ViommuiSlice;                 /* one host vIOMMU */
+typedef struct ViommuiEventQueue ViommuiEventQueue;
+
+/* The kinds of opaque bytes that vendors pass down: stage-1 configs and invalidations. */
+typedef enum {
+    VIOMMUI_DATA_ARM_SMMUV3, /* config: STE words 0 and 1; invalidation: one command; LE */
+} ViommuiDataType;
+
+/* Which host call failed: half of what classify() needs to know. */
+typedef enum {
+    VIOMMUI_CALL_HWPT_ALLOC,
+    VIOMMUI_CALL_ATTACH,
+    VIOMMUI_CALL_DETACH,
+    VIOMMUI_CALL_INVALIDATE,
+    VIOMMUI_CALL_VDEVICE,
+    VIOMMUI_CALL_EVENTS,
+} ViommuiCall;
+
+/* Where a device comes from. fd: -1 when path is given. devid: 0 when not yet bound. */
+typedef struct {
+    const char *path;
+    const char *bdf;
+    int fd;
+    guint32 devid;
+    int group;
+} ViommuiDeviceSource;
+
+/* Where guest memory comes from: an address, or fd and offset. */
+typedef struct {
+    guint64 gpa;
+    guint64 size;
+    void *address;
+    int fd; /* -1: by address */
+    guint64 offset;
+    ViommuMapFlags flags;
+} ViommuiMapping;
+
+typedef struct {
+    const char *name;
+
+    /* --- set-up ------------------------------------------------------------------- */
+
+    gboolean (*space_open)(const ViommuHostConfig *config, ViommuiSpace **ret_space,
+                           GError **error);
+    /* Everything made from it is gone already. Cannot fail. */
+    void (*space_close)(ViommuiSpace *space);
+
+    gboolean (*map)(ViommuiSpace *space, const ViommuiMapping *mapping, GError **error);
+    gboolean (*unmap)(ViommuiSpace *space, guint64 gpa, guint64 size, GError **error);
+
+    /*
+     * Open and bind as far as the source leaves that to do, and find the facts. Afterwards
+     * the device's DMA is refused, unless it came bound. *ret_group: a group number, or
+     * VIOMMU_GROUP_ASK when it cannot be known.
+     */
+    gboolean (*device_open)(ViommuiSpace *space, const ViommuiDeviceSource *source,
+                            ViommuiBackendDevice **ret_device,
+                            ViommuHostDeviceInfo *ret_info, int *ret_group, GError **error);
+    /* Unbinds and closes what device_open did. Cannot fail. */
+    void (*device_close)(ViommuiBackendDevice *device);
+    int (*device_get_fd)(ViommuiBackendDevice *device);
+
+    /*
+     * A host vIOMMU on the physical IOMMU of a device: a nesting parent over the
+     * space, and what the host keeps for one guest vIOMMU of this kind.
+     */
+    gboolean (*slice_new)(ViommuiSpace *space, ViommuiBackendDevice *device,
+                          ViommuiDataType type, ViommuiSlice **ret_slice, GError **error);
+    /* Its HWPTs, vDEVICEs and event queue are gone already. Cannot fail. */
+    void (*slice_free)(ViommuiSlice *slice);
+
+    /*
+     * An event queue of this depth, at most one for a slice. *ret_fd polls readable
+     * while events wait; it stays the queue's.
+     */
+    gboolean (*event_queue_new)(ViommuiSlice *slice, guint depth,
+                                ViommuiEventQueue **ret_queue, int *ret_fd, GError **error);
+    void (*event_queue_free)(ViommuiEventQueue *queue);
+
+    /* --- data path ---------------------------------------------------------------- */
+
+    /* A nested HWPT of this config; HWPT IDs are never 0. */
+    int (*hwpt_alloc)(ViommuiSlice *slice, ViommuiBackendDevice *device, const void *data,
+                      gsize size, guint32 *ret_hwpt);
+    void (*hwpt_free)(ViommuiSlice *slice, guint32 hwpt);
+    /* The HWPT that translates by the parent alone. */
+    guint32 (*slice_get_parent)(ViommuiSlice *slice);
+
+    /* From detached or from any other HWPT; after a failure the state is unknown. */
+    int (*attach)(ViommuiBackendDevice *device, guint32 pasid, guint32 hwpt);
+    /* Afterwards DMA is refused. Detaching what is not attached succeeds. */
+    int (*detach)(ViommuiBackendDevice *device, guint32 pasid);
+
+    /*
+     * Issue n entries of entry_size bytes, in order. On failure nothing is known of any of
+     * them: core issues them again one at a time.
+     */
+    int (*invalidate)(ViommuiSlice *slice, const void *entries, gsize entry_size, guint n);
+
+    /* Name the device in the guest's terms; at most one name at a time. */
+    int (*vdevice_alloc)(ViommuiSlice *slice, ViommuiBackendDevice *device,
+                         guint64 virt_id);
+    void (*vdevice_free)(ViommuiBackendDevice *device);
+
+    /*
+     * Read up to max_events of event_size bytes. *ret_n_events and *ret_n_lost are always
+     * written; lost counts events the host dropped before or among those read.
+     */
+    int (*read_events)(ViommuiEventQueue *queue, void *events, gsize event_size,
+                       gsize max_events, gsize *ret_n_events, guint64 *ret_n_lost);
+
+    /* The class of a data-path failure (err > 0). */
+    ViommuResult (*classify)(ViommuiCall call, int err);
+} ViommuiBackendOps;
+
+/* The code of the GError domain for a failed result (core/error.c). */
+ViommuError viommui_result_to_error(ViommuResult result);
+
+/* All backends of this build, best first, NULL-terminated (core/registry.c). */
+extern const ViommuiBackendOps *const viommui_backends[];
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared stage-1 configs: one nested HWPT for each distinct (host vIOMMU, bytes), however
+ * many devices use it.
+ *
+ * Invariants: the host's table holds every live config, each with at least one reference;
+ * the HWPT goes with the last one. Equality is of bytes; nothing here reads them. The data
+ * type belongs to the host vIOMMU, and so to the key.
+ */
+
+#include "private.h"
+
+#include <string.h>
+
+static guint config_hash(gconstpointer key)
+{
+    const ViommuiConfig *config = key;
+    guint hash = g_direct_hash(config->viommu);
+
+    for (gsize i = 0; i < config->size; i++)
+        hash = hash * 33 + config->data[i];
+    return hash;
+}
+
+static gboolean config_equal(gconstpointer a, gconstpointer b)
+{
+    const ViommuiConfig *x = a, *y = b;
+
+    return x->viommu == y->viommu && x->size == y->size &&
+           !memcmp(x->data, y->data, x->size);
+}
+
+GHashTable *viommui_config_table_new(void)
+{
+    return g_hash_table_new(config_hash, config_equal);
+}
+
+ViommuiConfig *viommui_config_ref(ViommuiConfig *config)
+{
+    config->n_refs++;
+    return config;
+}
+
+ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                                const void *data, gsize size, ViommuiConfig **ret_config)
+{
+    GHashTable *configs = hv->host->configs;
+    ViommuiConfig *config = g_malloc0(sizeof *config + size);
+    ViommuiConfig *existing;
+    ViommuResult result;
+
+    config->viommu = hv;
+    config->size = size;
+    memcpy(config->data, data, size);
+
+    existing = g_hash_table_lookup(configs, config);
+    if (existing) {
+        g_free(config);
+        *ret_config = viommui_config_ref(existing);
+        return VIOMMU_OK;
+    }
+    result = viommui_backend_hwpt_alloc(hv, device, data, size, &config->hwpt);
+    if (result != VIOMMU_OK) {
+        g_free(config);
+        return result;
+    }
+    config->n_refs = 1;
+    g_hash_table_add(configs, config);
+    *ret_config = config;
+    return VIOMMU_OK;
+}
+
+void viommui_config_unref(ViommuiConfig *config)
+{
+    if (!config || --config->n_refs > 0)
+        return;
+    g_hash_table_remove(config->viommu->host->configs, config);
+    viommui_backend_hwpt_free(config->viommu, config->hwpt);
+    g_free(config);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMUI_CORE_CORE_H
+#define VIOMMUI_CORE_CORE_H
+
+/*
+ * The host-device contract, as vendors use it: bind, replace, detach, host vIOMMUs, shared
+ * stage-1 configs, invalidation batches, events.
+ *
+ * Up the path: vendors/. Down the path: the backend, through core/backend.h.
+ *
+ * Vocabulary: an *attachment* is what a device's DMA goes through; a *config* is a guest's
+ * stage-1 configuration in the host's terms, bytes that core compares and shares
+ * but never reads; a *host vIOMMU* is the part of one physical IOMMU that serves one
+ * guest vIOMMU: its nesting parent and whatever else the host keeps for it.
+ */
+
+#include "backend.h"
+
+typedef struct ViommuiHostViommu ViommuiHostViommu;
+typedef struct ViommuiConfig ViommuiConfig;
+typedef struct ViommuiBatch ViommuiBatch;
+
+typedef enum {
+    VIOMMUI_BLOCKED,  /* DMA is refused */
+    VIOMMUI_IDENTITY, /* DMA sees guest-physical addresses */
+    VIOMMUI_NESTED,   /* DMA goes through the guest's config, then the parent */
+} ViommuiAttachmentKind;
+
+/* What a failing verb leaves behind. */
+typedef enum {
+    VIOMMUI_KEEP_OLD,    /* the attachment as it was, if that can be had */
+    VIOMMUI_FAIL_CLOSED, /* BLOCKED: the guest has changed its tables */
+} ViommuiOnFailure;
+
+/* --- host vIOMMUs (host-viommu.c) ------------------------------------------------------
+ */
+
+typedef struct {
+    ViommuiDataType type;
+    /*
+     * Configs that are this vendor's best forms of BLOCKED and IDENTITY; size 0: a detach,
+     * and the parent. Copied.
+     */
+    const void *blocked_data;
+    const void *identity_data;
+    gsize data_size;
+    guint event_depth; /* 0: no event queue */
+} ViommuiHostViommuConfig;
+
+/* On the physical IOMMU of `device`. */
+ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
+                                           const ViommuiHostViommuConfig *config,
+                                           GError **error);
+/* No device is served by it any more. Accepts NULL. */
+void viommui_host_viommu_free(ViommuiHostViommu *hv);
+/* -1 where it has no event queue. */
+int viommui_host_viommu_get_event_fd(ViommuiHostViommu *hv);
+/* As viommu_smmuv3_accel_read_events(), for one host vIOMMU. */
+ViommuResult viommui_host_viommu_read_events(ViommuiHostViommu *hv, void *events,
+                                             gsize event_size, gsize max_events,
+                                             gsize *ret_n_events, guint64 *ret_n_lost);
+
+/*
+ * Serve a device by this host vIOMMU and block it in its form. VIOMMU_UNSUPPORTED:
+ * the device is behind another physical IOMMU. A device in use elsewhere is refused.
+ */
+ViommuResult viommui_host_device_join(ViommuHostDevice *device, ViommuiHostViommu *hv);
+/* Undo: detached on the host and without a virtual ID. Cannot fail: what the host refuses
+   is tried again at the device's next change, and reported. */
+void viommui_host_device_leave(ViommuHostDevice *device);
+
+/*
+ * Name the device in the guest's terms (SMMUv3: StreamID), or take its name away. Blocks it
+ * first; whatever translates comes after. On failure it is to be taken for nameless.
+ */
+ViommuResult viommui_host_device_set_virt_id(ViommuHostDevice *device, guint64 virt_id);
+ViommuResult viommui_host_device_clear_virt_id(ViommuHostDevice *device);
+
+/* --- configs (config.c) --------------------------------------------------------------- */
+
+/*
+ * The config of these bytes on this host vIOMMU: an existing one with one more reference,
+ * or a new HWPT. `device` is one that is about to use it.
+ */
+ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                                const void *data, gsize size, ViommuiConfig **ret_config);
+void viommui_config_unref(ViommuiConfig *config);
+
+/* --- the three verbs (host-device.c) -------------------------------------------------- */
+
+/*
+ * Each leaves the attachment as asked for, or as `on_failure` says; the caller
+ * tells by the result. pasid: VIOMMUI_NO_PASID, or VIOMMU_UNSUPPORTED.
+ */
+
+/* From BLOCKED or IDENTITY to NESTED(data). Bound to the same already: nothing to do. */
+ViommuResult viommui_host_device_bind(ViommuHostDevice *device, guint32 pasid,
+                                      const void *data, gsize size,
+                                      ViommuiOnFailure on_failure);
+/* From one NESTED to another. The same: nothing to do. */
+ViommuResult viommui_host_device_replace(ViommuHostDevice *device, guint32 pasid,
+                                         const void *data, gsize size,
+                                         ViommuiOnFailure on_failure);
+/* To BLOCKED or IDENTITY. */
+ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
+                                        ViommuiAttachmentKind to,
+                                        ViommuiOnFailure on_failure);
+
+/* What the device's own attachment is now, and whether a change waits for a retry. */
+ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device);
+gboolean viommui_host_device_is_pending(ViommuHostDevice *device);
+/* Try a put-off change again. */
+ViommuResult viommui_host_device_retry(ViommuHostDevice *device);
+
+ViommuiHostViommu *viommui_host_device_get_viommu(ViommuHostDevice *device);
+
+/* --- invalidation (batch.c) ----------------------------------------------------------- */
+
+/*
+ * A batch holds validated entries for one host vIOMMU in program order. Each carries the
+ * index of the guest command it came from.
+ */
+ViommuiBatch *viommui_batch_new(ViommuiHostViommu *hv, gsize entry_size);
+/* Entries not flushed are dropped. Accepts NULL. */
+void viommui_batch_free(ViommuiBatch *batch);
+gboolean viommui_batch_is_full(ViommuiBatch *batch);
+/* The batch is not full. twice: the host needs this kind of entry a second time. */
+void viommui_batch_add(ViommuiBatch *batch, const void *entry, gsize command,
+                       gboolean twice);
+/*
+ * Issue them. Afterwards the batch is empty. On failure *ret_command is the guest command
+ * whose entry the host refused, with all before it done.
+ */
+ViommuResult viommui_batch_flush(ViommuiBatch *batch, gsize *ret_command);
+
+/* --- trace (trace.c) ------------------------------------------------------------------ */
+
+gboolean viommui_tracing(ViommuHost *host);
+/*
+ * Between begin and end, what is refused is also gathered: end makes of it the GError of a
+ * set-up call whose steps are data-path calls. VIOMMU_OK: no error. TRUE for success.
+ */
+void viommui_begin_set_up(ViommuHost *host);
+gboolean viommui_end_set_up(ViommuHost *host, ViommuResult result, GError **error,
+                            const char *format, ...) G_GNUC_PRINTF(4, 5);
+/* Says that something is refused, and why; returns result, which is not VIOMMU_OK. */
+ViommuResult viommui_refuse(ViommuHost *host, ViommuHostDevice *device, ViommuResult result,
+                            const char *format, ...) G_GNUC_PRINTF(4, 5);
+
+#endif

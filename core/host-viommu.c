@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host vIOMMUs: the part of one physical IOMMU that serves one guest vIOMMU.
+ *
+ * It comes with the forms of BLOCKED and IDENTITY that its vendor asks for, and goes in the
+ * order the kernel wants: (devices detached and nameless), HWPTs, event queue, then
+ * the vIOMMU and its parent.
+ *
+ * Up the path: vendors/. Down the path: the backend's slice slots, and backend.c.
+ */
+
+#include "private.h"
+
+static gboolean get_form(ViommuiHostViommu *hv, ViommuHostDevice *device, const void *data,
+                         gsize size, const char *form, ViommuiConfig **ret_config,
+                         GError **error)
+{
+    ViommuResult result = viommui_config_get(hv, device, data, size, ret_config);
+
+    if (result == VIOMMU_OK)
+        return TRUE;
+    g_set_error(error, VIOMMU_ERROR, viommui_result_to_error(result),
+                "the host refuses a %s configuration for %s: %s", form, device->name,
+                viommu_result_name(result));
+    return FALSE;
+}
+
+ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
+                                           const ViommuiHostViommuConfig *config,
+                                           GError **error)
+{
+    ViommuHost *host = device->host;
+    ViommuiHostViommu *hv = g_new0(ViommuiHostViommu, 1);
+
+    hv->host = host;
+    hv->type = config->type;
+    hv->event_fd = -1;
+    hv->invalidate_twice = device->info.smmuv3.repeat_tlbi_cfgi;
+    host->n_viommus++;
+    if (!host->ops->slice_new(host->space, device->backend, config->type, &hv->slice,
+                              error))
+        goto fail;
+    if (config->data_size &&
+        (!get_form(hv, device, config->blocked_data, config->data_size, "blocking",
+                   &hv->blocked, error) ||
+         !get_form(hv, device, config->identity_data, config->data_size, "bypassing",
+                   &hv->identity, error)))
+        goto fail;
+    if (config->event_depth &&
+        !host->ops->event_queue_new(hv->slice, config->event_depth, &hv->events,
+                                    &hv->event_fd, error))
+        goto fail;
+    return hv;
+
+fail:
+    viommui_host_viommu_free(hv);
+    return NULL;
+}
+
+void viommui_host_viommu_free(ViommuiHostViommu *hv)
+{
+    if (!hv)
+        return;
+    g_return_if_fail(hv->n_devices == 0);
+    viommui_config_unref(hv->blocked);
+    viommui_config_unref(hv->identity);
+    if (hv->events)
+        hv->host->ops->event_queue_free(hv->events);
+    if (hv->slice)
+        hv->host->ops->slice_free(hv->slice);
+    hv->host->n_viommus--;
+    g_free(hv);
+}
+
+int viommui_host_viommu_get_event_fd(ViommuiHostViommu *hv)
+{
+    return hv->event_fd;
+}
+
+ViommuResult viommui_host_viommu_read_events(ViommuiHostViommu *hv, void *events,
+                                             gsize event_size, gsize max_events,
+                                             gsize *ret_n_events, guint64 *ret_n_lost)
+{
+    *ret_n_events = 0;
+    *ret_n_lost = 0;
+    if (!hv->events)
+        return VIOMMU_OK;
+    return viommui_backend_read_events(hv, events, event_size, max_events, ret_n_events,
+                                       ret_n_lost);
+}

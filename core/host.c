@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host side of one VM: its backend, and the guest memory that devices may reach.
+ *
+ * Invariants: `mappings` is sorted by guest-physical address, free of overlaps, and holds
+ * exactly what the backend has mapped through this host.
+ *
+ * Down the path: the backend's set-up slots.
+ */
+
+#include "private.h"
+
+static const ViommuiBackendOps *find_backend(const char *name, GError **error)
+{
+    for (gsize i = 0; viommui_backends[i]; i++)
+        if (!name || g_str_equal(name, viommui_backends[i]->name))
+            return viommui_backends[i];
+    g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                "backend \"%s\" is not in this build", name ? name : "");
+    return NULL;
+}
+
+ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
+{
+    static const ViommuHostConfig defaults = VIOMMU_HOST_CONFIG_INIT;
+    ViommuHostConfig effective = config ? *config : defaults;
+    const ViommuiBackendOps *ops = find_backend(effective.backend, error);
+    ViommuiSpace *space;
+    ViommuHost *host;
+
+    if (!ops)
+        return NULL;
+    if (!effective.seam)
+        effective.seam = viommu_seam_system();
+    if (effective.ioas_id && effective.iommufd < 0) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "IOAS %u is given without the iommufd that it belongs to",
+                    effective.ioas_id);
+        return NULL;
+    }
+    if (!ops->space_open(&effective, &space, error))
+        return NULL;
+
+    host = g_new0(ViommuHost, 1);
+    host->ops = ops;
+    host->space = space;
+    host->mappings = g_array_new(FALSE, FALSE, sizeof(ViommuiMapping));
+    host->groups = g_hash_table_new(NULL, NULL);
+    host->configs = viommui_config_table_new();
+    return host;
+}
+
+void viommu_host_free(ViommuHost *host)
+{
+    if (!host)
+        return;
+    g_return_if_fail(host->n_devices == 0 && host->n_viommus == 0);
+    /* The library destroys only what it made: a given IOAS outlives this host. */
+    for (guint i = host->mappings->len; i > 0; i--) {
+        const ViommuiMapping *mapping =
+            &g_array_index(host->mappings, ViommuiMapping, i - 1);
+
+        host->ops->unmap(host->space, mapping->gpa, mapping->size, NULL);
+    }
+    host->ops->space_close(host->space);
+    g_array_unref(host->mappings);
+    g_hash_table_unref(host->groups);
+    g_hash_table_unref(host->configs);
+    g_free(host);
+}
+
+/* The index of the first mapping that ends at or after gpa. */
+static guint find_mapping(ViommuHost *host, guint64 gpa)
+{
+    guint low = 0, high = host->mappings->len;
+
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        const ViommuiMapping *mapping =
+            &g_array_index(host->mappings, ViommuiMapping, middle);
+
+        if (mapping->gpa + (mapping->size - 1) < gpa)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static gboolean check_range(guint64 gpa, guint64 size, GError **error)
+{
+    if (size == 0 || gpa + (size - 1) < gpa) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "0x%" G_GINT64_MODIFIER
+                    "x bytes at guest-physical 0x%" G_GINT64_MODIFIER "x are no range",
+                    size, gpa);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean map(ViommuHost *host, const ViommuiMapping *mapping, GError **error)
+{
+    guint i;
+
+    if (!check_range(mapping->gpa, mapping->size, error))
+        return FALSE;
+    if (!(mapping->flags & (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE))) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "map flags 0x%x allow neither reading nor writing", mapping->flags);
+        return FALSE;
+    }
+    i = find_mapping(host, mapping->gpa);
+    if (i < host->mappings->len) {
+        const ViommuiMapping *next = &g_array_index(host->mappings, ViommuiMapping, i);
+
+        if (next->gpa <= mapping->gpa + (mapping->size - 1)) {
+            g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                        "guest-physical 0x%" G_GINT64_MODIFIER
+                        "x overlaps what is mapped at 0x%" G_GINT64_MODIFIER "x",
+                        mapping->gpa, next->gpa);
+            return FALSE;
+        }
+    }
+    if (!host->ops->map(host->space, mapping, error))
+        return FALSE;
+    g_array_insert_vals(host->mappings, i, mapping, 1);
+    viommui_trace(host, NULL, VIOMMU_TRACE_MAP, VIOMMU_OK, mapping->gpa);
+    return TRUE;
+}
+
+gboolean viommu_host_map(ViommuHost *host, guint64 gpa, guint64 size, void *address,
+                         ViommuMapFlags flags, GError **error)
+{
+    const ViommuiMapping mapping = {gpa, size, address, -1, 0, flags};
+
+    return map(host, &mapping, error);
+}
+
+gboolean viommu_host_map_fd(ViommuHost *host, guint64 gpa, guint64 size, int fd,
+                            guint64 offset, ViommuMapFlags flags, GError **error)
+{
+    const ViommuiMapping mapping = {gpa, size, NULL, fd, offset, flags};
+
+    if (fd < 0) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "%d is no file descriptor to map", fd);
+        return FALSE;
+    }
+    return map(host, &mapping, error);
+}
+
+gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError **error)
+{
+    const ViommuiMapping *mapping;
+    guint i;
+
+    if (!check_range(gpa, size, error))
+        return FALSE;
+    i = find_mapping(host, gpa);
+    mapping =
+        i < host->mappings->len ? &g_array_index(host->mappings, ViommuiMapping, i) : NULL;
+    if (!mapping || mapping->gpa != gpa || mapping->size != size) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "no mapping was made of 0x%" G_GINT64_MODIFIER
+                    "x bytes at guest-physical 0x%" G_GINT64_MODIFIER "x",
+                    size, gpa);
+        return FALSE;
+    }
+    if (!host->ops->unmap(host->space, gpa, size, error))
+        return FALSE;
+    g_array_remove_index(host->mappings, i);
+    viommui_trace(host, NULL, VIOMMU_TRACE_UNMAP, VIOMMU_OK, gpa);
+    return TRUE;
+}
+
+gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
+                                  guint64 *ret_gpa)
+{
+    guint i = find_mapping(host, start);
+
+    if (i == host->mappings->len)
+        return FALSE;
+    const ViommuiMapping *mapping = &g_array_index(host->mappings, ViommuiMapping, i);
+    if (mapping->gpa > last)
+        return FALSE;
+    *ret_gpa = mapping->gpa;
+    return TRUE;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A device bound to an iommufd, and its attachments by group.
+ *
+ * Invariants: members of a group that are attached share one HWPT: the first to come
+ * attaches the group, the others join, a replace by one moves all. Each attached
+ * device holds a user of the HWPT, and its reserved ranges lie in the IOAS.
+ *
+ * Up: vfio-cdev.c (bind, attach, detach), iommufd.c (GET_HW_INFO). Down:
+ * iommu-group.c, hwpt.c, ioas.c.
+ */
+#include "iommufd.h"
+
+typedef int (*AttachFn)(EmuIdev *idev, EmuHwpt *hwpt, EmuHwpt **ret_old);
+
+static EmuIgroup *igroup_get(EmuIommufd *ctx, EmuGroup *group)
+{
+    EmuIgroup *igroup;
+
+    for (guint i = 0; i < ctx->groups->len; i++) {
+        igroup = g_ptr_array_index(ctx->groups, i);
+        if (igroup->group == group) {
+            igroup->refs++;
+            return igroup;
+        }
+    }
+    igroup = g_new0(EmuIgroup, 1);
+    igroup->group = group;
+    igroup->refs = 1;
+    igroup->attached = g_ptr_array_new();
+    g_ptr_array_add(ctx->groups, igroup);
+    return igroup;
+}
+
+static void igroup_put(EmuIommufd *ctx, EmuIgroup *igroup)
+{
+    if (--igroup->refs == 0) {
+        g_ptr_array_remove(ctx->groups, igroup);
+        g_ptr_array_unref(igroup->attached);
+        g_free(igroup);
+    }
+}
+
+int viommui_emu_device_bind(EmuIommufd *ctx, EmuDevice *device, guint32 *ret_id)
+{
+    EmuIdev *idev;
+    int ret;
+
+    if (!device->iommu->ops->is_coherent(device->iommu)) {
+        return -EINVAL;
+    }
+    ret = viommui_emu_group_claim(device->group, ctx);
+    if (ret < 0) {
+        return ret;
+    }
+    idev = g_new0(EmuIdev, 1);
+    idev->device = device;
+    idev->igroup = igroup_get(ctx, device->group);
+    viommui_emu_iommufd_ref(ctx);
+    viommui_emu_object_publish(ctx, &idev->obj, EMU_OBJECT_DEVICE);
+    idev->obj.users = 1; /* vfio */
+    device->idev = idev;
+    *ret_id = idev->obj.id;
+    return 0;
+}
+
+void viommui_emu_device_destroy(EmuObject *object)
+{
+    EmuIdev *idev = (EmuIdev *)object;
+
+    idev->device->idev = NULL;
+    viommui_emu_group_release(idev->device->group);
+    igroup_put(object->ctx, idev->igroup);
+    g_free(idev);
+}
+
+void viommui_emu_device_unbind(EmuIdev *idev)
+{
+    EmuIommufd *ctx = idev->obj.ctx;
+
+    viommui_emu_device_detach(idev);
+    if (idev->vdevice) {
+        viommui_emu_object_tombstone(&idev->vdevice->obj);
+    }
+    idev->obj.users--;
+    viommui_emu_object_destroy(&idev->obj);
+    viommui_emu_iommufd_unref(ctx);
+}
+
+static int reserve_regions(EmuDevice *device, EmuIoas *ioas)
+{
+    return viommui_emu_ioas_reserve(ioas, EMU_MSI_IOVA_FIRST, EMU_MSI_IOVA_LAST, device);
+}
+
+static void unreserve_group(EmuIgroup *igroup, EmuIoas *ioas)
+{
+    for (guint i = 0; i < igroup->attached->len; i++) {
+        EmuIdev *member = g_ptr_array_index(igroup->attached, i);
+
+        viommui_emu_ioas_unreserve(ioas, member->device);
+    }
+}
+
+static int do_attach(EmuIdev *idev, EmuHwpt *hwpt, EmuHwpt **ret_old)
+{
+    EmuIoas *ioas = viommui_emu_hwpt_paging(hwpt)->ioas;
+    EmuIgroup *igroup = idev->igroup;
+    int ret;
+
+    if (igroup->hwpt && igroup->hwpt != hwpt) {
+        return -EINVAL;
+    }
+    ret = reserve_regions(idev->device, ioas);
+    if (ret < 0) {
+        return ret;
+    }
+    if (!igroup->hwpt) {
+        ret = viommui_emu_group_attach(igroup->group, hwpt);
+        if (ret < 0) {
+            viommui_emu_ioas_unreserve(ioas, idev->device);
+            return ret;
+        }
+        igroup->hwpt = hwpt;
+    }
+    hwpt->obj.users++;
+    g_ptr_array_add(igroup->attached, idev);
+    *ret_old = NULL;
+    return 0;
+}
+
+static int replace_reserved(EmuIgroup *igroup, EmuIoas *ioas)
+{
+    if (viommui_emu_hwpt_paging(igroup->hwpt)->ioas == ioas) {
+        return 0;
+    }
+    for (guint i = 0; i < igroup->attached->len; i++) {
+        EmuIdev *member = g_ptr_array_index(igroup->attached, i);
+        int ret = reserve_regions(member->device, ioas);
+
+        if (ret < 0) {
+            unreserve_group(igroup, ioas);
+            return ret;
+        }
+    }
+    return 0;
+}
+
+static int do_replace(EmuIdev *idev, EmuHwpt *hwpt, EmuHwpt **ret_old)
+{
+    EmuIoas *ioas = viommui_emu_hwpt_paging(hwpt)->ioas;
+    EmuIgroup *igroup = idev->igroup;
+    EmuHwpt *old = igroup->hwpt;
+    EmuIoas *old_ioas;
+    int ret;
+
+    if (!old || !g_ptr_array_find(igroup->attached, idev, NULL)) {
+        return -EINVAL;
+    }
+    *ret_old = NULL;
+    if (old == hwpt) {
+        return 0;
+    }
+    ret = replace_reserved(igroup, ioas);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = viommui_emu_group_replace(igroup->group, hwpt);
+    if (ret < 0) {
+        /* Linux does so even when the old HWPT is of the same IOAS. */
+        unreserve_group(igroup, ioas);
+        return ret;
+    }
+    old_ioas = viommui_emu_hwpt_paging(old)->ioas;
+    if (old_ioas != ioas) {
+        unreserve_group(igroup, old_ioas);
+    }
+    igroup->hwpt = hwpt;
+    hwpt->obj.users += igroup->attached->len;
+    old->obj.users -= igroup->attached->len - 1;
+    *ret_old = old;
+    return 0;
+}
+
+/* Any automatic HWPT of the IOAS that will take the device, else a new one. */
+static int attach_auto(EmuIdev *idev, EmuIoas *ioas, AttachFn attach, guint32 *pt_id,
+                       EmuHwpt **ret_old)
+{
+    EmuHwpt *hwpt = NULL;
+    int ret;
+
+    for (guint i = 0; i < ioas->hwpts->len; i++) {
+        hwpt = g_ptr_array_index(ioas->hwpts, i);
+        if (!hwpt->auto_domain) {
+            continue;
+        }
+        ret = attach(idev, hwpt, ret_old);
+        if (ret == 0) {
+            *pt_id = hwpt->obj.id;
+        }
+        if (ret != -EINVAL) {
+            return ret;
+        }
+    }
+    ret = viommui_emu_hwpt_paging_new(ioas, idev, 0, FALSE, &hwpt);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = viommui_emu_ioas_add_hwpt(ioas, hwpt);
+    if (ret == 0) {
+        ret = attach(idev, hwpt, ret_old);
+    }
+    if (ret < 0) {
+        viommui_emu_hwpt_paging_abort(hwpt);
+        return ret;
+    }
+    hwpt->auto_domain = TRUE;
+    /* publish() leaves the users that attach() counted */
+    viommui_emu_object_publish(idev->obj.ctx, &hwpt->obj, EMU_OBJECT_HWPT_PAGING);
+    *pt_id = hwpt->obj.id;
+    return 0;
+}
+
+int viommui_emu_device_attach(EmuIdev *idev, guint32 *pt_id)
+{
+    AttachFn attach = idev->attached ? do_replace : do_attach;
+    EmuObject *object = viommui_emu_object_get(idev->obj.ctx, *pt_id, EMU_OBJECT_ANY);
+    EmuHwpt *old = NULL;
+    int ret;
+
+    if (!object) {
+        return -ENOENT;
+    }
+    switch (object->type) {
+    case EMU_OBJECT_HWPT_PAGING:
+    case EMU_OBJECT_HWPT_NESTED:
+        ret = attach(idev, (EmuHwpt *)object, &old);
+        break;
+    case EMU_OBJECT_IOAS:
+        ret = attach_auto(idev, (EmuIoas *)object, attach, pt_id, &old);
+        break;
+    default:
+        ret = -EINVAL;
+        break;
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (old) {
+        viommui_emu_hwpt_put(old);
+    }
+    if (!idev->attached) {
+        idev->obj.users++;
+        idev->attached = TRUE;
+    }
+    return 0;
+}
+
+void viommui_emu_device_detach(EmuIdev *idev)
+{
+    EmuIgroup *igroup = idev->igroup;
+    EmuHwpt *hwpt = igroup->hwpt;
+
+    if (!idev->attached) {
+        return;
+    }
+    g_ptr_array_remove(igroup->attached, idev);
+    if (!igroup->attached->len) {
+        viommui_emu_group_detach(igroup->group);
+        igroup->hwpt = NULL;
+    }
+    viommui_emu_ioas_unreserve(viommui_emu_hwpt_paging(hwpt)->ioas, idev->device);
+    viommui_emu_hwpt_put(hwpt);
+    idev->obj.users--;
+    idev->attached = FALSE;
+}
+
+/* The hardware's own struct, cut or zero-filled to the caller's buffer. */
+static int put_hw_info(const struct iommu_hw_info *cmd, const guint8 *info, guint32 size)
+{
+    guint8 *user = viommui_emu_user_ptr(cmd->data_uptr);
+    guint32 common = MIN(cmd->data_len, size);
+    int ret = viommui_emu_copy_to_user(user, info, common);
+
+    if (ret < 0 || common == cmd->data_len) {
+        return ret;
+    }
+    if (!user) {
+        return -EFAULT;
+    }
+    memset(user + common, 0, cmd->data_len - common);
+    return 0;
+}
+
+int viommui_emu_get_hw_info(EmuUcmd *ucmd)
+{
+    struct iommu_hw_info *cmd = ucmd->cmd;
+    guint8 info[256] = {0};
+    guint32 size = 0;
+    guint32 type;
+    EmuIdev *idev;
+    EmuIommu *iommu;
+    int ret;
+
+    if ((cmd->flags & ~(guint32)IOMMU_HW_INFO_FLAG_INPUT_TYPE) || cmd->__reserved[0] ||
+        cmd->__reserved[1] || cmd->__reserved[2]) {
+        return -EOPNOTSUPP;
+    }
+    idev = (EmuIdev *)viommui_emu_object_get(ucmd->ctx, cmd->dev_id, EMU_OBJECT_DEVICE);
+    if (!idev) {
+        return -ENOENT;
+    }
+    iommu = idev->device->iommu;
+    type = cmd->flags & IOMMU_HW_INFO_FLAG_INPUT_TYPE ? cmd->in_data_type
+                                                      : (guint32)IOMMU_HW_INFO_TYPE_DEFAULT;
+    ret = iommu->ops->hw_info(iommu, &type, info, &size);
+    if (ret == 0) {
+        ret = put_hw_info(cmd, info, size);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    cmd->out_data_type = type;
+    cmd->data_len = size;
+    /* edu has neither ATS nor PASIDs. */
+    cmd->out_capabilities = IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED;
+    if (iommu->ops->has_dirty_tracking(iommu)) {
+        cmd->out_capabilities |= IOMMU_HW_CAP_DIRTY_TRACKING;
+    }
+    cmd->out_max_pasid_log2 = 0;
+    viommui_emu_respond(ucmd, sizeof(*cmd));
+    return 0;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An IOAS: which IOVAs it may use, and the paging HWPTs that show its mappings to
+ * hardware. The mappings themselves are ioas-map.c.
+ *
+ * Invariants: no mapping overlaps a reserved range; every mapping meets the
+ * alignment, which is 1 until a HWPT brings its page size. A HWPT keeps no table of
+ * its own: it is the IOAS at every moment, so map and unmap show at once.
+ *
+ * Up: iommufd.c, hwpt.c, device.c. Down: ioas-map.c.
+ */
+#include "iommufd.h"
+
+static void free_area(gpointer data)
+{
+    viommui_emu_area_free(data);
+}
+
+int viommui_emu_ioas_alloc(EmuUcmd *ucmd)
+{
+    struct iommu_ioas_alloc *cmd = ucmd->cmd;
+    EmuIoas *ioas;
+
+    if (cmd->flags) {
+        return -EOPNOTSUPP;
+    }
+    ioas = g_new0(EmuIoas, 1);
+    ioas->areas = g_ptr_array_new_with_free_func(free_area);
+    ioas->reserved = g_array_new(FALSE, FALSE, sizeof(EmuReserved));
+    ioas->hwpts = g_ptr_array_new();
+    ioas->alignment = 1;
+    viommui_emu_object_publish(ucmd->ctx, &ioas->obj, EMU_OBJECT_IOAS);
+    cmd->out_ioas_id = ioas->obj.id;
+    viommui_emu_respond(ucmd, sizeof(*cmd));
+    return 0;
+}
+
+void viommui_emu_ioas_destroy(EmuObject *object)
+{
+    EmuIoas *ioas = (EmuIoas *)object;
+
+    g_ptr_array_unref(ioas->areas);
+    g_ptr_array_unref(ioas->hwpts);
+    g_array_unref(ioas->reserved);
+    g_free(ioas);
+}
+
+const EmuReserved *viommui_emu_ioas_reserved(const EmuIoas *ioas, guint64 first,
+                                             guint64 last)
+{
+    for (guint i = 0; i < ioas->reserved->len; i++) {
+        const EmuReserved *range = &g_array_index(ioas->reserved, EmuReserved, i);
+
+        if (range->first <= last && first <= range->last) {
+            return range;
+        }
+    }
+    return NULL;
+}
+
+static gint compare_reserved(gconstpointer a, gconstpointer b)
+{
+    const EmuReserved *left = a;
+    const EmuReserved *right = b;
+
+    return left->first < right->first ? -1 : left->first > right->first;
+}
+
+int viommui_emu_ioas_reserve(EmuIoas *ioas, guint64 first, guint64 last,
+                             gconstpointer owner)
+{
+    EmuReserved range = {first, last, owner};
+
+    if (viommui_emu_ioas_area(ioas, first, last)) {
+        return -EADDRINUSE;
+    }
+    g_array_append_val(ioas->reserved, range);
+    g_array_sort(ioas->reserved, compare_reserved);
+    return 0;
+}
+
+void viommui_emu_ioas_unreserve(EmuIoas *ioas, gconstpointer owner)
+{
+    for (guint i = ioas->reserved->len; i-- > 0;) {
+        if (g_array_index(ioas->reserved, EmuReserved, i).owner == owner) {
+            g_array_remove_index(ioas->reserved, i);
+        }
+    }
+}
+
+/* TRUE when what is mapped already can go on under a larger alignment. */
+static gboolean areas_are_aligned(const EmuIoas *ioas, guint64 alignment)
+{
+    for (guint i = 0; i < ioas->areas->len; i++) {
+        const EmuArea *area = g_ptr_array_index(ioas->areas, i);
+
+        if (!EMU_ALIGNED(area->first | (area->last + 1) | area->page_offset, alignment)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* What the kernel would have to pin now, if this is the first HWPT. */
+static gboolean areas_are_present(const EmuIoas *ioas)
+{
+    for (guint i = 0; i < ioas->areas->len; i++) {
+        const EmuArea *area = g_ptr_array_index(ioas->areas, i);
+
+        if (!area->file_map &&
+            !viommui_emu_is_mapped(area->host, area->last - area->first + 1)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+int viommui_emu_ioas_add_hwpt(EmuIoas *ioas, EmuHwpt *hwpt)
+{
+    guint64 alignment = MAX(hwpt->page_size, ioas->alignment);
+    int ret;
+
+    if (alignment > EMU_PAGE_SIZE) {
+        return -EINVAL;
+    }
+    if (alignment != ioas->alignment && !areas_are_aligned(ioas, alignment)) {
+        return -EADDRINUSE;
+    }
+    if (hwpt->aperture_last != G_MAXUINT64) {
+        ret = viommui_emu_ioas_reserve(ioas, hwpt->aperture_last + 1, G_MAXUINT64, hwpt);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    if (!ioas->hwpts->len && !areas_are_present(ioas)) {
+        viommui_emu_ioas_unreserve(ioas, hwpt);
+        return -EFAULT;
+    }
+    ioas->alignment = alignment;
+    g_ptr_array_add(ioas->hwpts, hwpt);
+    hwpt->listed = TRUE;
+    return 0;
+}
+
+void viommui_emu_ioas_remove_hwpt(EmuIoas *ioas, EmuHwpt *hwpt)
+{
+    g_ptr_array_remove(ioas->hwpts, hwpt);
+    hwpt->listed = FALSE;
+    viommui_emu_ioas_unreserve(ioas, hwpt);
+    ioas->alignment = 1;
+    for (guint i = 0; i < ioas->hwpts->len; i++) {
+        const EmuHwpt *other = g_ptr_array_index(ioas->hwpts, i);
+
+        ioas->alignment = MAX(ioas->alignment, other->page_size);
+    }
+}
+
+static int put_range(void *user, guint32 index, guint64 start, guint64 last)
+{
+    struct iommu_iova_range range = {.start = start, .last = last};
+
+    return viommui_emu_copy_to_user(user ? (guint8 *)user + index * sizeof(range) : NULL,
+                                    &range, sizeof(range));
+}
+
+/* The holes between reserved ranges; counted whole, stored as far as there is room. */
+int viommui_emu_ioas_iova_ranges(EmuUcmd *ucmd)
+{
+    struct iommu_ioas_iova_ranges *cmd = ucmd->cmd;
+    EmuIoas *ioas =
+        (EmuIoas *)viommui_emu_object_get(ucmd->ctx, cmd->ioas_id, EMU_OBJECT_IOAS);
+    guint32 room = cmd->num_iovas;
+    guint64 next = 0;
+    gboolean at_end = FALSE;
+
+    if (cmd->__reserved) {
+        return -EOPNOTSUPP;
+    }
+    if (!ioas) {
+        return -ENOENT;
+    }
+    cmd->num_iovas = 0;
+    cmd->out_iova_alignment = ioas->alignment;
+    for (guint i = 0; i <= ioas->reserved->len && !at_end; i++) {
+        const EmuReserved *range =
+            i < ioas->reserved->len ? &g_array_index(ioas->reserved, EmuReserved, i) : NULL;
+
+        if (!range || range->first > next) {
+            guint64 last = range ? range->first - 1 : G_MAXUINT64;
+
+            if (cmd->num_iovas < room && put_range(viommui_emu_user_ptr(cmd->allowed_iovas),
+                                                   cmd->num_iovas, next, last) < 0) {
+                return -EFAULT;
+            }
+            cmd->num_iovas++;
+        }
+        if (range) {
+            at_end = range->last == G_MAXUINT64;
+            next = MAX(next, range->last + 1);
+        }
+    }
+    viommui_emu_respond(ucmd, sizeof(*cmd));
+    return cmd->num_iovas > room ? -EMSGSIZE : 0;
+}

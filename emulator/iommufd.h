@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMU_EMULATOR_IOMMUFD_H
+#define VIOMMU_EMULATOR_IOMMUFD_H
+
+/*
+ * The objects of one emulated iommufd, after Linux drivers/iommu/iommufd.
+ *
+ * `users` counts what keeps an object from being destroyed: objects built on it,
+ * attached devices, an open event descriptor. The reference that the table itself
+ * holds is not counted, so 0 means "may go". IDs start at 1, the lowest free one is
+ * given; a tombstone keeps its ID taken for good.
+ *
+ * A context lives while its descriptor, a bound device, or an event descriptor does.
+ */
+
+#include <linux/iommufd.h>
+
+#include "machine.h"
+
+typedef enum {
+    EMU_OBJECT_DEVICE,
+    EMU_OBJECT_IOAS,
+    EMU_OBJECT_HWPT_PAGING,
+    EMU_OBJECT_HWPT_NESTED,
+    EMU_OBJECT_VIOMMU,
+    EMU_OBJECT_VDEVICE,
+    EMU_OBJECT_VEVENTQ,
+    EMU_N_OBJECT_TYPES,
+    EMU_OBJECT_ANY = EMU_N_OBJECT_TYPES,
+} EmuObjectType;
+
+typedef struct {
+    EmuIommufd *ctx;
+    EmuObjectType type;
+    guint32 id;
+    guint users;
+} EmuObject;
+
+struct EmuIommufd {
+    ViommuEmulator *emulator;
+    guint refs;
+    GPtrArray *slots;  /* by ID: NULL, an EmuObject, or the tombstone */
+    GPtrArray *groups; /* EmuIgroup in use */
+};
+
+/* A range of IOVAs that must stay free, and for whose sake. */
+typedef struct {
+    guint64 first;
+    guint64 last;
+    gconstpointer owner;
+} EmuReserved;
+
+typedef struct {
+    guint64 first;
+    guint64 last;
+    guint8 *host;
+    gboolean readable;
+    gboolean writable;
+    guint page_offset;
+    void *file_map; /* for MAP_FILE: our own mapping of the file */
+    gsize file_map_size;
+} EmuArea;
+
+struct EmuIoas {
+    EmuObject obj;
+    GPtrArray *areas;  /* EmuArea, owned, by address */
+    GArray *reserved;  /* EmuReserved */
+    GPtrArray *hwpts;  /* EmuHwpt of paging kind, borrowed */
+    guint64 alignment; /* of IOVAs, lengths and page offsets */
+};
+
+struct EmuHwpt {
+    EmuObject obj;
+    EmuIommu *iommu;
+    gpointer priv; /* the IOMMU driver's */
+    gboolean pasid_compat;
+    /* paging */
+    EmuIoas *ioas;
+    gboolean nest_parent;
+    gboolean auto_domain;
+    gboolean listed; /* in ioas->hwpts */
+    guint64 aperture_last;
+    guint64 page_size;
+    /* nested */
+    EmuHwpt *parent;
+    EmuViommu *viommu; /* NULL: made from the parent itself */
+};
+
+typedef struct EmuVdevice {
+    EmuObject obj;
+    EmuViommu *viommu;
+    EmuIdev *idev;
+    guint64 virt_id;
+} EmuVdevice;
+
+struct EmuViommu {
+    EmuObject obj;
+    EmuIommu *iommu;
+    EmuHwpt *parent;
+    guint32 type;
+    GHashTable *vdevices; /* virtual ID -> EmuVdevice, borrowed */
+    GPtrArray *veventqs;  /* EmuVeventq, borrowed */
+};
+
+typedef struct EmuVeventq {
+    EmuObject obj;
+    EmuViommu *viommu;
+    guint32 type;
+    guint32 depth;
+    guint32 n_events; /* the lost-events header is not counted */
+    guint32 sequence;
+    GQueue deliver; /* EmuVevent; `lost` among them */
+    struct EmuVevent *lost;
+    int event_fd; /* readable exactly while deliver is not empty */
+} EmuVeventq;
+
+/* What iommufd keeps for a group: the shared HWPT and who joined it. */
+typedef struct {
+    EmuGroup *group;
+    guint refs;
+    EmuHwpt *hwpt;       /* NULL: none attached */
+    GPtrArray *attached; /* EmuIdev */
+} EmuIgroup;
+
+/* A device bound to this iommufd. */
+struct EmuIdev {
+    EmuObject obj;
+    EmuDevice *device;
+    EmuIgroup *igroup;
+    EmuVdevice *vdevice;
+    gboolean attached; /* vfio's view: the next attach replaces */
+};
+
+/* One ioctl on the way: the copied-in struct and where the answer goes. */
+typedef struct {
+    EmuIommufd *ctx;
+    void *cmd;
+    void *user;
+    guint32 user_size;
+} EmuUcmd;
+
+/* iommufd.c: contexts, the table, dispatch */
+void viommui_emu_iommufd_ref(EmuIommufd *ctx);
+void viommui_emu_iommufd_unref(EmuIommufd *ctx);
+/* The context behind a descriptor: -EBADF, or -EBADFD when it is another kind. */
+int viommui_emu_iommufd_from_fd(ViommuEmulator *emulator, int fd, EmuIommufd **ret_ctx);
+/* Give a filled-in object its ID and show it. */
+void viommui_emu_object_publish(EmuIommufd *ctx, EmuObject *object, EmuObjectType type);
+EmuObject *viommui_emu_object_get(EmuIommufd *ctx, guint32 id, EmuObjectType type);
+/* Destroy an object that nobody uses: -EBUSY otherwise. */
+int viommui_emu_object_destroy(EmuObject *object);
+/* The same, leaving its ID taken. */
+void viommui_emu_object_tombstone(EmuObject *object);
+void viommui_emu_respond(EmuUcmd *ucmd, gsize size);
+guint viommui_emu_iommufd_count(EmuIommufd *ctx, EmuObjectType type);
+
+/* ioas.c */
+int viommui_emu_ioas_alloc(EmuUcmd *ucmd);
+int viommui_emu_ioas_iova_ranges(EmuUcmd *ucmd);
+void viommui_emu_ioas_destroy(EmuObject *object);
+int viommui_emu_ioas_reserve(EmuIoas *ioas, guint64 first, guint64 last,
+                             gconstpointer owner);
+void viommui_emu_ioas_unreserve(EmuIoas *ioas, gconstpointer owner);
+int viommui_emu_ioas_add_hwpt(EmuIoas *ioas, EmuHwpt *hwpt);
+void viommui_emu_ioas_remove_hwpt(EmuIoas *ioas, EmuHwpt *hwpt);
+const EmuReserved *viommui_emu_ioas_reserved(const EmuIoas *ioas, guint64 first,
+                                             guint64 last);
+
+/* ioas-map.c */
+int viommui_emu_ioas_map(EmuUcmd *ucmd);
+int viommui_emu_ioas_map_file(EmuUcmd *ucmd);
+int viommui_emu_ioas_unmap(EmuUcmd *ucmd);
+void viommui_emu_area_free(EmuArea *area);
+EmuArea *viommui_emu_ioas_area(const EmuIoas *ioas, guint64 first, guint64 last);
+/*
+ * Where [iova, iova + size) lies in this process, or NULL: not mapped, not with that
+ * permission, or not by one mapping.
+ */
+void *viommui_emu_ioas_host(const EmuIoas *ioas, guint64 iova, gsize size, gboolean write);
+
+/* hwpt.c */
+int viommui_emu_hwpt_alloc(EmuUcmd *ucmd);
+int viommui_emu_hwpt_invalidate(EmuUcmd *ucmd);
+void viommui_emu_hwpt_paging_destroy(EmuObject *object);
+void viommui_emu_hwpt_nested_destroy(EmuObject *object);
+/* Not yet in its IOAS's list nor published. */
+int viommui_emu_hwpt_paging_new(EmuIoas *ioas, EmuIdev *idev, guint32 flags,
+                                gboolean has_user_data, EmuHwpt **ret_hwpt);
+/* The paging HWPT itself, or a nested one's parent. */
+EmuHwpt *viommui_emu_hwpt_paging(EmuHwpt *hwpt);
+/* Undo viommui_emu_hwpt_paging_new() and the listing. */
+void viommui_emu_hwpt_paging_abort(EmuHwpt *hwpt);
+/* Drop a user; an automatic HWPT goes with its last. */
+void viommui_emu_hwpt_put(EmuHwpt *hwpt);
+
+/* device.c */
+int viommui_emu_get_hw_info(EmuUcmd *ucmd);
+int viommui_emu_device_bind(EmuIommufd *ctx, EmuDevice *device, guint32 *ret_id);
+void viommui_emu_device_unbind(EmuIdev *idev);
+int viommui_emu_device_attach(EmuIdev *idev, guint32 *pt_id);
+void viommui_emu_device_detach(EmuIdev *idev);
+void viommui_emu_device_destroy(EmuObject *object);
+
+/* viommu.c */
+int viommui_emu_viommu_alloc(EmuUcmd *ucmd);
+int viommui_emu_vdevice_alloc(EmuUcmd *ucmd);
+void viommui_emu_viommu_destroy(EmuObject *object);
+void viommui_emu_vdevice_destroy(EmuObject *object);
+EmuVdevice *viommui_emu_viommu_find(const EmuViommu *viommu, guint64 virt_id);
+
+/* veventq.c */
+int viommui_emu_veventq_alloc(EmuUcmd *ucmd);
+void viommui_emu_veventq_destroy(EmuObject *object);
+/* FALSE when the vIOMMU has no queue of the type. */
+gboolean viommui_emu_viommu_report(EmuViommu *viommu, guint32 type, const void *data,
+                                   gsize size);
+
+#endif

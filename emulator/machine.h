@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMU_EMULATOR_MACHINE_H
+#define VIOMMU_EMULATOR_MACHINE_H
+
+/*
+ * The machine: PCI functions, the IOMMU groups they form, and what any IOMMU with its
+ * Linux driver does for them (EmuIommuOps; smmuv3-driver.c is the first).
+ *
+ * A group has one domain for all its devices, as the kernel's core has: NULL means
+ * blocked. A device in its reset window is blocked whatever the group's domain is.
+ */
+
+#include "emu.h"
+
+#define EMU_MSI_IOVA_FIRST 0x8000000ULL
+#define EMU_MSI_IOVA_LAST  0x80fffffULL
+
+/* What one access asks of an IOMMU. `peek`: leave no trace, raise no event. */
+typedef struct {
+    guint64 iova;
+    gboolean write;
+    gboolean peek;
+} EmuAccess;
+
+struct EmuIommuOps;
+
+struct EmuIommu {
+    const struct EmuIommuOps *ops;
+    guint index;
+};
+
+/*
+ * An IOMMU driver and the hardware behind it. All slots are mandatory. Returns are 0
+ * or a negated errno, the kernel's own, unless said otherwise.
+ */
+typedef struct EmuIommuOps {
+    void (*free)(EmuIommu *iommu);
+    gpointer (*device_new)(EmuIommu *iommu, EmuDevice *device);
+    void (*device_free)(EmuIommu *iommu, gpointer priv);
+
+    /* IOMMU_CAP_CACHE_COHERENCY, without which nothing can be bound. */
+    gboolean (*is_coherent)(EmuIommu *iommu);
+    gboolean (*has_dirty_tracking)(EmuIommu *iommu);
+    /* GET_HW_INFO: fill at most 256 bytes; *type is in and out. */
+    int (*hw_info)(EmuIommu *iommu, guint32 *type, void *data, guint32 *ret_size);
+
+    /* Make hwpt->priv, ->aperture_last and ->page_size of a paging HWPT. */
+    int (*paging_init)(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags,
+                       gboolean has_user_data);
+    /* A nested HWPT straight from its parent. */
+    int (*nested_init)(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags, guint32 type,
+                       const void *data, guint32 size);
+    /* Free hwpt->priv, of either kind; it may be NULL. */
+    void (*hwpt_free)(EmuIommu *iommu, EmuHwpt *hwpt);
+    /* The IOAS behind a paging HWPT lost a range. */
+    void (*unmapped)(EmuIommu *iommu, EmuHwpt *hwpt);
+    /* Invalidate entries aimed at a nested HWPT. */
+    int (*hwpt_invalidate)(EmuIommu *iommu, EmuHwpt *hwpt, guint32 type, const void *data,
+                           guint32 entry_len, guint32 *entry_num);
+
+    gboolean (*has_viommu_type)(EmuIommu *iommu, guint32 type);
+    int (*viommu_init)(EmuIommu *iommu, EmuViommu *viommu);
+    int (*viommu_nested_init)(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags, guint32 type,
+                              const void *data, guint32 size);
+    /* *entry_num: in the number of entries, out the number handled; always written. */
+    int (*viommu_invalidate)(EmuIommu *iommu, EmuViommu *viommu, guint32 type,
+                             const void *data, guint32 entry_len, guint32 *entry_num);
+
+    /* Point the device at an HWPT; NULL (blocked) cannot fail. */
+    int (*attach)(EmuDevice *device, EmuHwpt *hwpt, EmuHwpt *old);
+    /*
+     * Translate one access within a page. *ret_ioas is whose memory *ret_ipa lies in.
+     * -EFAULT when refused; the event, if any, has been delivered.
+     */
+    int (*translate)(EmuDevice *device, const EmuAccess *access, guint64 *ret_ipa,
+                     EmuIoas **ret_ioas);
+    /* No address would be let through. */
+    gboolean (*is_blocking)(EmuDevice *device);
+} EmuIommuOps;
+
+struct EmuGroup {
+    int number;
+    GPtrArray *devices; /* EmuDevice, borrowed */
+    EmuIommufd *owner;
+    guint n_owners;
+    EmuHwpt *domain;     /* NULL: blocked */
+    gboolean has_handle; /* an iommufd attachment is in place */
+    guint n_resetting;
+};
+
+/* QEMU's edu behind its BAR0, and the part of its config space that matters. */
+typedef struct {
+    guint8 config[256];
+    guint8 buffer[4096];
+    guint32 inverted;
+    guint32 factorial;
+    guint32 status;
+    guint32 irq_status;
+    guint64 dma_source;
+    guint64 dma_dest;
+    guint64 dma_count;
+    guint64 dma_command;
+} EmuEdu;
+
+struct EmuDevice {
+    ViommuEmulator *emulator;
+    guint index;
+    char *bdf;
+    guint32 stream_id;
+    guint16 vendor_id;
+    guint16 device_id;
+    EmuIommu *iommu;
+    gpointer iommu_priv; /* of EmuIommuOps.device_new */
+    EmuGroup *group;
+    guint reset_depth;
+    gboolean blocked_for_reset;
+    EmuIdev *idev;   /* bound to an iommufd, through opener */
+    gboolean opened; /* some cdev file holds it */
+    EmuEdu edu;
+};
+
+/* emulator.c */
+EmuDevice *viommui_emu_find_device(ViommuEmulator *emulator, const char *bdf);
+
+/* iommu-group.c: the rules of the kernel's IOMMU core. */
+int viommui_emu_group_claim(EmuGroup *group, EmuIommufd *owner);
+void viommui_emu_group_release(EmuGroup *group);
+int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt);
+int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt);
+void viommui_emu_group_detach(EmuGroup *group);
+void viommui_emu_device_reset_begin(EmuDevice *device);
+void viommui_emu_device_reset_end(EmuDevice *device);
+
+/* dma.c: one access of at most a page, or many. The latter zero-fills what is refused. */
+int viommui_emu_dma_page(EmuDevice *device, guint64 iova, void *data, gsize size,
+                         gboolean write);
+void viommui_emu_dma(EmuDevice *device, guint64 iova, void *data, gsize size,
+                     gboolean write);
+
+/* edu.c */
+#define EMU_EDU_BAR_SIZE    (1ULL << 20)
+#define EMU_EDU_CONFIG_SIZE 256
+void viommui_emu_edu_init(EmuEdu *edu, guint16 vendor_id, guint16 device_id);
+void viommui_emu_edu_enable(EmuEdu *edu);
+void viommui_emu_edu_disable(EmuEdu *edu);
+gboolean viommui_emu_edu_memory_enabled(const EmuEdu *edu);
+guint64 viommui_emu_edu_bar_read(EmuDevice *device, guint64 offset, guint size);
+void viommui_emu_edu_bar_write(EmuDevice *device, guint64 offset, guint64 value,
+                               guint size);
+void viommui_emu_edu_config_read(EmuEdu *edu, guint64 offset, guint8 *buf, gsize size);
+void viommui_emu_edu_config_write(EmuEdu *edu, guint64 offset, const guint8 *buf,
+                                  gsize size);
+
+/* smmuv3-driver.c */
+EmuIommu *viommui_emu_smmuv3_new(const ViommuEmulatorSmmuv3Config *config);
+
+#endif

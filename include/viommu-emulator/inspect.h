@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VIOMMU_EMULATOR_INSPECT_H
+#define VIOMMU_EMULATOR_INSPECT_H
+
+#include <viommu-emulator/emulator.h>
+
+G_BEGIN_DECLS
+
+/*
+ * What a test may see and do behind the back of the code under test. Nothing here
+ * exists on a real kernel.
+ */
+
+typedef enum {
+    VIOMMU_EMULATOR_OBJECT_DEVICE,
+    VIOMMU_EMULATOR_OBJECT_IOAS,
+    VIOMMU_EMULATOR_OBJECT_HWPT_PAGING,
+    VIOMMU_EMULATOR_OBJECT_HWPT_NESTED,
+    VIOMMU_EMULATOR_OBJECT_VIOMMU,
+    VIOMMU_EMULATOR_OBJECT_VDEVICE,
+    VIOMMU_EMULATOR_OBJECT_VEVENTQ,
+    VIOMMU_EMULATOR_OBJECT_FD, /* open emulated descriptors of every kind */
+    VIOMMU_EMULATOR_N_OBJECTS,
+} ViommuEmulatorObject;
+
+/* Live objects of a kind, over all emulated iommufds. */
+guint viommu_emulator_count_objects(ViommuEmulator *emulator, ViommuEmulatorObject kind);
+const char *viommu_emulator_object_name(ViommuEmulatorObject kind);
+
+/*
+ * Virtual device IDs leaked because a cdev was closed before its vDEVICE was destroyed:
+ * how many since the emulator was made, also those of iommufds that are closed by now.
+ */
+guint viommu_emulator_count_tombstones(ViommuEmulator *emulator);
+
+/*
+ * Calls made through the seam since the last reset: of one ioctl request, or of
+ * one kind of call.
+ */
+#define VIOMMU_EMULATOR_CALL_ANY   0UL
+#define VIOMMU_EMULATOR_CALL_OPEN  1UL
+#define VIOMMU_EMULATOR_CALL_CLOSE 2UL
+#define VIOMMU_EMULATOR_CALL_READ  3UL
+#define VIOMMU_EMULATOR_CALL_IOCTL 4UL
+/* any other value: that ioctl request */
+guint64 viommu_emulator_count_calls(ViommuEmulator *emulator, unsigned long call);
+void viommu_emulator_reset_calls(ViommuEmulator *emulator);
+
+/*
+ * Fail the nth (from 1) call to come that matches, with this errno, before it does
+ * anything; 0 for err cancels. `repeat`: all matching calls from the nth on. close()
+ * can be counted but never fails, so VIOMMU_EMULATOR_CALL_ANY passes over it here.
+ */
+void viommu_emulator_fail_call(ViommuEmulator *emulator, unsigned long call, guint64 nth,
+                               int err, gboolean repeat);
+
+/* TRUE once the armed failure has hit. */
+gboolean viommu_emulator_failure_hit(ViommuEmulator *emulator);
+
+/*
+ * Between begin and end attach and replace answer EBUSY and the device is blocked, as
+ * while Linux resets an ATS-capable PCI function; end puts back what was attached
+ * before, unless it was detached meanwhile.
+ */
+void viommu_emulator_device_begin_reset(ViommuEmulator *emulator, const char *bdf);
+void viommu_emulator_device_end_reset(ViommuEmulator *emulator, const char *bdf);
+
+/*
+ * One DMA by the device behind this BDF, of at most 4 KiB within a page of the
+ * IOVA: -EFAULT when the IOMMU refuses it (with the events that the hardware and
+ * kernel would deliver). Uses and fills the caches of the emulated IOMMU, as the
+ * device's own DMA does; unlike that, it needs no Bus Master in config space.
+ */
+int viommu_emulator_dma(ViommuEmulator *emulator, const char *bdf, guint64 iova, void *data,
+                        gsize size, gboolean write);
+
+/*
+ * Where a read (or write) at this IOVA would land now, by the caches as they
+ * stand, without changing them and without events: -EFAULT, or the intermediate
+ * physical address (that is, guest-physical: what stage 1 answers) in *ret_ipa.
+ */
+int viommu_emulator_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova,
+                         gboolean write, guint64 *ret_ipa);
+
+/* TRUE while the device's DMA is refused whatever the address (blocked or aborting). */
+gboolean viommu_emulator_device_is_blocked(ViommuEmulator *emulator, const char *bdf);
+
+/*
+ * The next sequence number of every vEVENTQ there is now, so that the wrap at INT_MAX
+ * can be met.
+ */
+void viommu_emulator_set_event_sequence(ViommuEmulator *emulator, guint32 sequence);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "spy.h"
+
+/* 0, or the errno that this call is to fail with. */
+static int check_failure(Spy *spy, unsigned long request)
+{
+    spy->n_calls++;
+    if (!spy->fail_at || (spy->fail_request && spy->fail_request != request))
+        return 0;
+    if (spy->fail_at > 1) {
+        spy->fail_at--;
+        return 0;
+    }
+    spy->hit = TRUE;
+    if (--spy->fail_times == 0)
+        spy->fail_at = 0;
+    return spy->fail_errno;
+}
+
+static int spy_open(void *data, const char *path, int flags)
+{
+    Spy *spy = data;
+    int err = check_failure(spy, 0);
+
+    return err ? -err : spy->under->ops->open(spy->under->data, path, flags);
+}
+
+static int spy_close(void *data, int fd)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->close(spy->under->data, fd);
+}
+
+static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
+{
+    Spy *spy = data;
+    guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
+    int err;
+
+    if (!count) {
+        count = g_new0(guint64, 1);
+        g_hash_table_insert(spy->counts, GSIZE_TO_POINTER(request), count);
+    }
+    ++*count;
+    err = check_failure(spy, request);
+    return err ? -err : spy->under->ops->ioctl(spy->under->data, fd, request, arg);
+}
+
+static ssize_t spy_read(void *data, int fd, void *buf, size_t size)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->read(spy->under->data, fd, buf, size);
+}
+
+static ssize_t spy_pread(void *data, int fd, void *buf, size_t size, int64_t offset)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->pread(spy->under->data, fd, buf, size, offset);
+}
+
+static ssize_t spy_pwrite(void *data, int fd, const void *buf, size_t size, int64_t offset)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->pwrite(spy->under->data, fd, buf, size, offset);
+}
+
+static int spy_poll(void *data, struct pollfd *fds, size_t n_fds, int timeout_ms)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->poll(spy->under->data, fds, n_fds, timeout_ms);
+}
+
+static ssize_t spy_read_link(void *data, const char *path, char *buf, size_t size)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->read_link(spy->under->data, path, buf, size);
+}
+
+static int spy_list_dir(void *data, const char *path, char ***ret_names)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->list_dir(spy->under->data, path, ret_names);
+}
+
+static const ViommuSeamOps spy_ops = {
+    .open = spy_open,
+    .close = spy_close,
+    .ioctl = spy_ioctl,
+    .read = spy_read,
+    .pread = spy_pread,
+    .pwrite = spy_pwrite,
+    .poll = spy_poll,
+    .read_link = spy_read_link,
+    .list_dir = spy_list_dir,
+};
+
+void spy_init(Spy *spy, const ViommuSeam *under)
+{
+    *spy = (Spy){.seam = {&spy_ops, spy}, .under = under};
+    spy->counts = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+}
+
+void spy_clear(Spy *spy)
+{
+    g_hash_table_unref(spy->counts);
+}
+
+guint64 spy_count(Spy *spy, unsigned long request)
+{
+    guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
+
+    return count ? *count : 0;
+}
+
+void spy_reset_counts(Spy *spy)
+{
+    g_hash_table_remove_all(spy->counts);
+    spy->n_calls = 0;
+}
+
+void spy_fail(Spy *spy, unsigned long request, guint64 nth, int err, guint times)
+{
+    spy->fail_request = request;
+    spy->fail_at = nth;
+    spy->fail_errno = err;
+    spy->fail_times = times;
+    spy->hit = FALSE;
+}
+
+void spy_fail_none(Spy *spy)
+{
+    spy->fail_at = 0;
+}

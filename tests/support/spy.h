@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SPY_H
+#define TESTS_SPY_H
+
+#include <glib.h>
+#include <viommu/seam.h>
+
+/*
+ * A seam laid over another, that counts calls and can make one fail: on the emulator and on
+ * the kernel alike. Only ioctls and opens fail; what fails is not passed on.
+ */
+typedef struct {
+    ViommuSeam seam; /* hand this one out */
+    const ViommuSeam *under;
+    GHashTable *counts;         /* ioctl request -> number of calls */
+    guint64 n_calls;            /* ioctls and opens */
+    guint64 fail_at;            /* the nth from the last spy_fail_...; 0: none */
+    unsigned long fail_request; /* 0: any */
+    int fail_errno;
+    guint fail_times; /* that many in a row */
+    gboolean hit;
+} Spy;
+
+void spy_init(Spy *spy, const ViommuSeam *under);
+void spy_clear(Spy *spy);
+guint64 spy_count(Spy *spy, unsigned long request);
+void spy_reset_counts(Spy *spy);
+/* The nth call from now (from 1) of this request (0: any) fails, `times` in a row. */
+void spy_fail(Spy *spy, unsigned long request, guint64 nth, int err, guint times);
+void spy_fail_none(Spy *spy);
+
+#endif

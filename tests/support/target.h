@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_TARGET_H
+#define TESTS_TARGET_H
+
+#include <viommu-emulator/emulator.h>
+
+#include "spy.h"
+
+/*
+ * What a test runs on: the emulator, or with --device BDF on its command line the kernel it
+ * runs under (--device may be given again for a second device). Either is reached
+ * through a spy.
+ */
+typedef struct {
+    ViommuEmulator *emulator; /* NULL: a real kernel */
+    Spy spy;
+    const ViommuSeam *seam; /* the spy's */
+    char *bdfs[2];          /* NULL where there is none */
+    int event_timeout_ms;
+} Target;
+
+/* FALSE: the arguments are wrong, and that was said. n_devices: how many the emulator gets.
+ */
+gboolean target_init(Target *target, int argc, char **argv, guint n_devices);
+void target_clear(Target *target);
+
+#endif
