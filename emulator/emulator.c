@@ -38,7 +38,7 @@ ViommuEmulator *viommu_emulator_new(void)
 {
     ViommuEmulator *emulator = g_new0(ViommuEmulator, 1);
 
-    g_mutex_init(&emulator->lock);
+    pthread_mutex_init(&emulator->lock, NULL);
     emulator->seam.ops = viommui_emu_seam_ops();
     emulator->seam.data = emulator;
     emulator->fds = g_hash_table_new(NULL, NULL);
@@ -69,9 +69,9 @@ void viommu_emulator_free(ViommuEmulator *emulator)
     if (!emulator) {
         return;
     }
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     close_everything(emulator);
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 
     g_ptr_array_unref(emulator->devices);
     g_ptr_array_unref(emulator->groups);
@@ -79,7 +79,7 @@ void viommu_emulator_free(ViommuEmulator *emulator)
     g_ptr_array_unref(emulator->contexts);
     g_hash_table_unref(emulator->fds);
     viommui_emu_calls_clear(&emulator->calls);
-    g_mutex_clear(&emulator->lock);
+    pthread_mutex_destroy(&emulator->lock);
     g_free(emulator);
 }
 
@@ -93,10 +93,10 @@ guint viommu_emulator_add_smmuv3(ViommuEmulator *emulator,
 {
     EmuIommu *iommu = viommui_emu_smmuv3_new(config);
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     iommu->index = emulator->iommus->len;
     g_ptr_array_add(emulator->iommus, iommu);
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return iommu->index;
 }
 
@@ -217,12 +217,12 @@ gboolean viommu_emulator_add_device(ViommuEmulator *emulator,
 {
     const char *problem;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     problem = config_problem(emulator, config);
     if (!problem) {
         add_device(emulator, config);
     }
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     if (problem) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "emulated device \"%s\" %s",
                     config->bdf ? config->bdf : "(null)", problem);

@@ -136,17 +136,17 @@ static int enter(ViommuEmulator *emulator, unsigned long kind, unsigned long req
 {
     int ret;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     ret = viommui_emu_calls_enter(&emulator->calls, kind, request);
     if (ret < 0) {
-        g_mutex_unlock(&emulator->lock);
+        pthread_mutex_unlock(&emulator->lock);
     }
     return ret;
 }
 
 static ssize_t leave(ViommuEmulator *emulator, ssize_t ret)
 {
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return ret;
 }
 
@@ -275,7 +275,7 @@ static int seam_poll(void *data, struct pollfd *fds, size_t n_fds, int timeout_m
         real[i].fd = file && file->ops->pollable ? fds[i].fd : -1;
         real[i].events = fds[i].events & POLLIN;
     }
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 
     ret = poll(real, n_fds, n_ready ? 0 : timeout_ms);
     ret = ret < 0 ? -errno : ret + n_ready;

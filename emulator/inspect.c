@@ -71,42 +71,42 @@ guint64 viommu_emulator_count_calls(ViommuEmulator *emulator, unsigned long call
     const guint64 *count;
     guint64 ret;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     count = call <= VIOMMU_EMULATOR_CALL_IOCTL
                 ? &emulator->calls.by_kind[call]
                 : g_hash_table_lookup(emulator->calls.by_request, request_key(call));
     ret = count ? *count : 0;
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return ret;
 }
 
 void viommu_emulator_reset_calls(ViommuEmulator *emulator)
 {
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     g_hash_table_remove_all(emulator->calls.by_request);
     memset(emulator->calls.by_kind, 0, sizeof(emulator->calls.by_kind));
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 }
 
 void viommu_emulator_fail_call(ViommuEmulator *emulator, unsigned long call, guint64 nth,
                                int err, gboolean repeat)
 {
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     emulator->calls.fail_call = call;
     emulator->calls.fail_in = nth;
     emulator->calls.fail_errno = err < 0 ? -err : err;
     emulator->calls.fail_repeat = repeat;
     emulator->calls.fail_hit = FALSE;
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 }
 
 gboolean viommu_emulator_failure_hit(ViommuEmulator *emulator)
 {
     gboolean hit;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     hit = emulator->calls.fail_hit;
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return hit;
 }
 
@@ -131,7 +131,7 @@ guint viommu_emulator_count_objects(ViommuEmulator *emulator, ViommuEmulatorObje
     if ((guint)kind >= VIOMMU_EMULATOR_N_OBJECTS) {
         return 0;
     }
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     if (kind == VIOMMU_EMULATOR_OBJECT_FD) {
         count = g_hash_table_size(emulator->fds);
     }
@@ -140,7 +140,7 @@ guint viommu_emulator_count_objects(ViommuEmulator *emulator, ViommuEmulatorObje
         count += viommui_emu_iommufd_count(g_ptr_array_index(emulator->contexts, i),
                                            objects[kind].type);
     }
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return count;
 }
 
@@ -153,9 +153,9 @@ guint viommu_emulator_count_tombstones(ViommuEmulator *emulator)
 {
     guint count;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     count = emulator->tombstones;
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return count;
 }
 
@@ -163,24 +163,24 @@ void viommu_emulator_device_begin_reset(ViommuEmulator *emulator, const char *bd
 {
     EmuDevice *device;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
     if (device) {
         viommui_emu_device_reset_begin(device);
     }
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 }
 
 void viommu_emulator_device_end_reset(ViommuEmulator *emulator, const char *bdf)
 {
     EmuDevice *device;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
     if (device) {
         viommui_emu_device_reset_end(device);
     }
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 }
 
 int viommu_emulator_dma(ViommuEmulator *emulator, const char *bdf, guint64 iova, void *data,
@@ -195,10 +195,10 @@ int viommu_emulator_dma(ViommuEmulator *emulator, const char *bdf, guint64 iova,
     if (!data) {
         return -EFAULT;
     }
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
     ret = device ? viommui_emu_dma_page(device, iova, data, size, write) : -ENODEV;
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return ret;
 }
 
@@ -231,10 +231,10 @@ int viommu_emulator_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova
     EmuDevice *device;
     int ret;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
     ret = device ? peek(device, iova, write, ret_ipa) : -ENODEV;
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return ret;
 }
 
@@ -243,16 +243,16 @@ gboolean viommu_emulator_device_is_blocked(ViommuEmulator *emulator, const char 
     EmuDevice *device;
     gboolean blocked;
 
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
     blocked = !device || !device->idev || device->iommu->ops->is_blocking(device);
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
     return blocked;
 }
 
 void viommu_emulator_set_event_sequence(ViommuEmulator *emulator, guint32 sequence)
 {
-    g_mutex_lock(&emulator->lock);
+    pthread_mutex_lock(&emulator->lock);
     for (guint i = 0; i < emulator->contexts->len; i++) {
         EmuIommufd *ctx = g_ptr_array_index(emulator->contexts, i);
 
@@ -264,5 +264,5 @@ void viommu_emulator_set_event_sequence(ViommuEmulator *emulator, guint32 sequen
             }
         }
     }
-    g_mutex_unlock(&emulator->lock);
+    pthread_mutex_unlock(&emulator->lock);
 }

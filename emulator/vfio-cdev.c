@@ -73,8 +73,21 @@ static int bind_iommufd(VfioFile *vfio, void *arg)
     viommui_emu_edu_enable(&device->edu);
     device->opened = TRUE;
     vfio->idev = device->idev;
-    user->out_devid = id;
-    return 0;
+    return viommui_emu_copy_to_user(&user->out_devid, &id, sizeof(id));
+}
+
+/*
+ * edu has no PASIDs, so no HWPT is fit for one; what the kernel says depends only on
+ * how far it gets.
+ */
+static int attach_pasid(VfioFile *vfio, const struct vfio_device_attach_iommufd_pt *attach)
+{
+    if (attach->argsz < sizeof(*attach)) {
+        return -EINVAL;
+    }
+    return viommui_emu_object_get(vfio->idev->obj.ctx, attach->pt_id, EMU_OBJECT_ANY)
+               ? -EINVAL
+               : -ENOENT;
 }
 
 static int attach_pt(VfioFile *vfio, void *arg)
@@ -91,13 +104,13 @@ static int attach_pt(VfioFile *vfio, void *arg)
         return -EINVAL;
     }
     if (attach.flags & VFIO_DEVICE_ATTACH_PASID) {
-        return -EOPNOTSUPP; /* not modelled yet */
+        return attach_pasid(vfio, &attach);
     }
     ret = viommui_emu_device_attach(vfio->idev, &attach.pt_id);
-    if (ret == 0) {
-        user->pt_id = attach.pt_id;
+    if (ret < 0) {
+        return ret;
     }
-    return ret;
+    return viommui_emu_copy_to_user(&user->pt_id, &attach.pt_id, sizeof(attach.pt_id));
 }
 
 static int detach_pt(VfioFile *vfio, void *arg)
@@ -113,7 +126,7 @@ static int detach_pt(VfioFile *vfio, void *arg)
         return -EINVAL;
     }
     if (detach.flags & VFIO_DEVICE_DETACH_PASID) {
-        return -EOPNOTSUPP;
+        return detach.argsz < sizeof(detach) ? -EINVAL : 0; /* none is attached */
     }
     viommui_emu_device_detach(vfio->idev);
     return 0;

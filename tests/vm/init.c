@@ -23,7 +23,9 @@
  * Static and free of dependencies, so that it runs whatever else the initrd holds.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
