@@ -121,12 +121,27 @@ const ViommuSeam *viommu_seam_system(void)
     return &seam;
 }
 
+static gboolean worth_another_try(int ret, int *tries)
+{
+    return (ret == -EINTR || ret == -ENOMEM) && ++*tries < 3;
+}
+
+int viommui_seam_open(const ViommuSeam *seam, const char *path, int flags)
+{
+    int ret, tries = 0;
+
+    do
+        ret = seam->ops->open(seam->data, path, flags);
+    while (worth_another_try(ret, &tries));
+    return ret;
+}
+
 int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg)
 {
     int ret, tries = 0;
 
     do
         ret = seam->ops->ioctl(seam->data, fd, request, arg);
-    while ((ret == -EINTR || ret == -ENOMEM) && ++tries < 3);
+    while (worth_another_try(ret, &tries));
     return ret;
 }

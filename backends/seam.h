@@ -5,9 +5,10 @@
 #include <viommu/seam.h>
 
 /*
- * An ioctl by the seam: 0 or more, or a negated errno. A signal or a moment of memory
- * pressure is ridden out; nothing else is tried again, least of all EBUSY.
+ * Calls by the seam: 0 or more, or a negated errno. A signal or a moment of memory pressure
+ * is ridden out; nothing else is tried again, least of all EBUSY.
  */
+int viommui_seam_open(const ViommuSeam *seam, const char *path, int flags);
 int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg);
 
 #endif

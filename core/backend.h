@@ -34,6 +34,7 @@ typedef enum {
 
 /* Which host call failed: half of what classify() needs to know. */
 typedef enum {
+    VIOMMUI_CALL_SET_UP, /* any of the set-up slots */
     VIOMMUI_CALL_HWPT_ALLOC,
     VIOMMUI_CALL_ATTACH,
     VIOMMUI_CALL_DETACH,

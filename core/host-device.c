@@ -18,6 +18,12 @@
 
 #include <string.h>
 
+static void clear(ViommuiAttachment *attachment)
+{
+    viommui_config_unref(attachment->config);
+    *attachment = (ViommuiAttachment){VIOMMUI_BLOCKED, NULL};
+}
+
 /* --- making and freeing ----------------------------------------------------------------
  */
 
@@ -87,6 +93,23 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
     return device_new(host, &source, g_strdup_printf("fd %d", cdev_fd), error);
 }
 
+/*
+ * A member has left, and the others may have waited for that. If the host will not have
+ * them attached (SMMUv3 wants every member of a group to have a name), they are BLOCKED for
+ * good, and know it.
+ */
+static void apply_rest(ViommuiGroup *group)
+{
+    if (viommui_group_apply(group) == VIOMMU_OK)
+        return;
+    viommui_group_detach(group);
+    for (guint i = 0; i < group->members->len; i++) {
+        ViommuHostDevice *member = group->members->pdata[i];
+
+        clear(&member->wanted);
+    }
+}
+
 void viommu_host_device_free(ViommuHostDevice *device)
 {
     ViommuiGroup *group;
@@ -100,9 +123,8 @@ void viommu_host_device_free(ViommuHostDevice *device)
     /* One that came bound is handed back detached. */
     viommui_backend_detach(device);
     viommui_group_leave(device);
-    /* The others may have waited for this one. */
-    if (!last && viommui_group_apply(group) != VIOMMU_OK)
-        viommui_group_detach(group);
+    if (!last)
+        apply_rest(group);
     device->host->n_devices--;
     device->host->ops->device_close(device->backend);
     g_free(device->name);
@@ -126,12 +148,6 @@ const ViommuHostDeviceInfo *viommu_host_device_get_info(ViommuHostDevice *device
 
 /* --- changing the attachment ------------------------------------------------------------
  */
-
-static void clear(ViommuiAttachment *attachment)
-{
-    viommui_config_unref(attachment->config);
-    *attachment = (ViommuiAttachment){VIOMMUI_BLOCKED, NULL};
-}
 
 static void forget_pending(ViommuHostDevice *device)
 {
@@ -175,8 +191,9 @@ static ViommuResult change(ViommuHostDevice *device, ViommuiAttachment to,
         return VIOMMU_OK;
     }
     if (to.kind == VIOMMUI_BLOCKED) {
+        result = viommui_group_detach(device->group);
         clear(&old);
-        return viommui_group_detach(device->group);
+        return result;
     }
     if (on_failure == VIOMMUI_KEEP_OLD && apply(device, old) == VIOMMU_OK) {
         clear(&to);

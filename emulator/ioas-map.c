@@ -15,10 +15,6 @@
 
 #include "iommufd.h"
 
-#ifndef F_GET_SEALS
-#define F_GET_SEALS 1034
-#endif
-
 #define MAP_FLAGS \
     (IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)
 

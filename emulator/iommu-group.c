@@ -11,9 +11,9 @@
  */
 #include "iommufd.h"
 
-static int device_set(EmuDevice *device, EmuHwpt *hwpt, EmuHwpt *old)
+static int device_set(EmuDevice *device, EmuHwpt *hwpt)
 {
-    return device->iommu->ops->attach(device, hwpt, old);
+    return device->iommu->ops->attach(device, hwpt);
 }
 
 static int set_domain(EmuGroup *group, EmuHwpt *hwpt)
@@ -25,11 +25,11 @@ static int set_domain(EmuGroup *group, EmuHwpt *hwpt)
         return -EBUSY;
     }
     for (guint i = 0; i < group->devices->len; i++) {
-        int ret = device_set(g_ptr_array_index(group->devices, i), hwpt, group->domain);
+        int ret = device_set(g_ptr_array_index(group->devices, i), hwpt);
 
         if (ret < 0) {
             while (i-- > 0) {
-                device_set(g_ptr_array_index(group->devices, i), group->domain, hwpt);
+                device_set(g_ptr_array_index(group->devices, i), group->domain);
             }
             return ret;
         }
@@ -44,7 +44,7 @@ static void set_blocked(EmuGroup *group)
         EmuDevice *device = g_ptr_array_index(group->devices, i);
 
         if (!device->blocked_for_reset) {
-            device_set(device, NULL, group->domain);
+            device_set(device, NULL);
         }
     }
     group->domain = NULL;
@@ -54,6 +54,9 @@ int viommui_emu_group_claim(EmuGroup *group, EmuIommufd *owner)
 {
     if (group->n_owners && group->owner != owner) {
         return -EPERM;
+    }
+    if (!group->n_owners && group->n_resetting) {
+        return -EBUSY;
     }
     group->owner = owner;
     group->n_owners++;
@@ -101,7 +104,7 @@ void viommui_emu_device_reset_begin(EmuDevice *device)
         return;
     }
     if (device->group->domain) {
-        device_set(device, NULL, device->group->domain);
+        device_set(device, NULL);
     }
     device->blocked_for_reset = TRUE;
     device->group->n_resetting++;
@@ -114,7 +117,7 @@ void viommui_emu_device_reset_end(EmuDevice *device)
     }
     /* A failure here leaves the device blocked, as the kernel does after a warning. */
     if (device->group->domain) {
-        device_set(device, device->group->domain, NULL);
+        device_set(device, device->group->domain);
     }
     device->blocked_for_reset = FALSE;
     device->group->n_resetting--;

@@ -67,7 +67,7 @@ typedef struct EmuIommuOps {
                              const void *data, guint32 entry_len, guint32 *entry_num);
 
     /* Point the device at an HWPT; NULL (blocked) cannot fail. */
-    int (*attach)(EmuDevice *device, EmuHwpt *hwpt, EmuHwpt *old);
+    int (*attach)(EmuDevice *device, EmuHwpt *hwpt);
     /*
      * Translate one access within a page. *ret_ioas is whose memory *ret_ipa lies in.
      * -EFAULT when refused; the event, if any, has been delivered.

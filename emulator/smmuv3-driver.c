@@ -200,11 +200,6 @@ static int smmu_hwpt_invalidate(EmuIommu *iommu, EmuHwpt *hwpt, guint32 type,
     return -EOPNOTSUPP;
 }
 
-static Smmuv3Domain *domain_of(EmuHwpt *hwpt)
-{
-    return hwpt ? viommui_emu_hwpt_paging(hwpt)->priv : NULL;
-}
-
 /* The vDEVICE of this device in the vIOMMU, which need not be the device's only one. */
 static const EmuVdevice *find_vdevice(const EmuDevice *device, const EmuViommu *viommu)
 {
@@ -255,17 +250,23 @@ static int make_ste(EmuDevice *device, EmuHwpt *hwpt, Smmuv3Ste *ste)
     return 0;
 }
 
-static void leave_domain(Smmuv3 *smmu, Smmuv3Domain *domain)
+/* The new domain is joined before the old one is left, which may be the same. */
+static void move_to_domain(Smmuv3Master *master, Smmuv3Domain *domain)
 {
-    if (domain && --domain->n_masters == 0 && domain->stage2) {
-        viommui_emu_smmuv3_tlb_flush_vmid(smmu->tlb, domain->vmid);
+    Smmuv3Domain *old = master->domain;
+
+    if (domain) {
+        domain->n_masters++;
+    }
+    master->domain = domain;
+    if (old && --old->n_masters == 0 && old->stage2) {
+        viommui_emu_smmuv3_tlb_flush_vmid(master->smmu->tlb, old->vmid);
     }
 }
 
-static int smmu_attach(EmuDevice *device, EmuHwpt *hwpt, EmuHwpt *old)
+static int smmu_attach(EmuDevice *device, EmuHwpt *hwpt)
 {
     Smmuv3Master *master = device->iommu_priv;
-    Smmuv3Domain *domain = domain_of(hwpt);
     const EmuVdevice *vdevice;
     Smmuv3Ste ste = {.kind = STE_ABORT};
     int ret = make_ste(device, hwpt, &ste);
@@ -273,15 +274,12 @@ static int smmu_attach(EmuDevice *device, EmuHwpt *hwpt, EmuHwpt *old)
     if (ret < 0) {
         return ret;
     }
-    if (domain) {
-        domain->n_masters++;
-    }
     viommui_emu_smmuv3_install_ste(master, &ste);
     /* A vDEVICE made later does not count until the next attach. */
     vdevice = hwpt && hwpt->viommu ? find_vdevice(device, hwpt->viommu) : NULL;
     master->viommu = vdevice ? hwpt->viommu : NULL;
     master->vsid = vdevice ? vdevice->virt_id : 0;
-    leave_domain(master->smmu, domain_of(old));
+    move_to_domain(master, hwpt ? viommui_emu_hwpt_paging(hwpt)->priv : NULL);
     return 0;
 }
 

@@ -163,8 +163,9 @@ typedef struct {
     Smmuv3 *smmu;
     EmuDevice *device;
     Smmuv3Ste ste;
-    GHashTable *cds;   /* SubstreamID -> 8 words of a cached CD, owned */
-    EmuViommu *viommu; /* where events go; NULL: nowhere */
+    Smmuv3Domain *domain; /* counted in its n_masters; NULL: none */
+    GHashTable *cds;      /* SubstreamID -> 8 words of a cached CD, owned */
+    EmuViommu *viommu;    /* where events go; NULL: nowhere */
     guint64 vsid;
 } Smmuv3Master;
 

@@ -89,7 +89,7 @@ static char *open_source(ViommuiBackendDevice *device, const ViommuiDeviceSource
                        : g_strdup(source->path);
     if (!path)
         return NULL;
-    device->fd = seam->ops->open(seam->data, path, O_RDWR);
+    device->fd = viommui_seam_open(seam, path, O_RDWR);
     if (device->fd < 0) {
         viommui_iommufd_set_error(error, -device->fd, "cannot open %s", path);
         g_free(path);
@@ -175,8 +175,10 @@ int viommui_iommufd_vdevice_alloc(ViommuiSlice *slice, ViommuiBackendDevice *dev
         .dev_id = device->devid,
         .virt_id = virt_id,
     };
-    int ret = viommui_iommufd_ioctl(device->space, IOMMU_VDEVICE_ALLOC, &cmd);
+    int ret;
 
+    viommui_iommufd_vdevice_free(device);
+    ret = viommui_iommufd_ioctl(device->space, IOMMU_VDEVICE_ALLOC, &cmd);
     if (ret == 0)
         device->vdevice = cmd.out_vdevice_id;
     return ret;
@@ -184,6 +186,7 @@ int viommui_iommufd_vdevice_alloc(ViommuiSlice *slice, ViommuiBackendDevice *dev
 
 void viommui_iommufd_vdevice_free(ViommuiBackendDevice *device)
 {
-    viommui_iommufd_destroy(device->space, device->vdevice);
-    device->vdevice = 0;
+    /* Where it is refused, the device keeps its old name until it is to have a new one. */
+    if (device->vdevice && viommui_iommufd_destroy(device->space, device->vdevice))
+        device->vdevice = 0;
 }

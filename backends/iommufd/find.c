@@ -86,7 +86,7 @@ int viommui_iommufd_find_group(const ViommuSeam *seam, const char *cdev_path)
 
 static char *read_file(const ViommuSeam *seam, const char *path)
 {
-    int fd = seam->ops->open(seam->data, path, O_RDONLY);
+    int fd = viommui_seam_open(seam, path, O_RDONLY);
     g_autoptr(GString) text = g_string_new(NULL);
     char chunk[1024];
     ssize_t n;

@@ -32,7 +32,7 @@ gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
     space->seam = config->seam;
     space->iommufd = config->iommufd;
     if (space->iommufd < 0) {
-        space->iommufd = space->seam->ops->open(space->seam->data, "/dev/iommu", O_RDWR);
+        space->iommufd = viommui_seam_open(space->seam, "/dev/iommu", O_RDWR);
         if (space->iommufd < 0) {
             viommui_iommufd_set_error(error, -space->iommufd, "cannot open /dev/iommu");
             g_free(space);

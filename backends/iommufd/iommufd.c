@@ -12,11 +12,15 @@ int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg)
     return viommui_seam_ioctl(space->seam, space->iommufd, request, arg);
 }
 
-void viommui_iommufd_destroy(ViommuiSpace *space, guint32 id)
+gboolean viommui_iommufd_destroy(ViommuiSpace *space, guint32 id)
 {
     struct iommu_destroy cmd = {.size = sizeof cmd, .id = id};
+    int tries = 0;
 
-    viommui_iommufd_ioctl(space, IOMMU_DESTROY, &cmd);
+    while (viommui_iommufd_ioctl(space, IOMMU_DESTROY, &cmd) < 0)
+        if (++tries == 3)
+            return FALSE;
+    return TRUE;
 }
 
 ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
@@ -33,6 +37,9 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
     case E2BIG:
     case EADDRINUSE: /* memory is mapped where the device has a reserved region */
         return VIOMMU_UNSUPPORTED;
+    case ENOENT: /* of an attach: a device of the group has no vDEVICE; the HWPT is our own
+                  */
+        return call == VIOMMUI_CALL_ATTACH ? VIOMMU_UNSUPPORTED : VIOMMU_HOST_GONE;
     case EINVAL: /* of an attach or vDEVICE: this device and this HWPT do not go together */
         return call == VIOMMUI_CALL_INVALIDATE ? VIOMMU_GUEST_INVALID : VIOMMU_UNSUPPORTED;
     case EEXIST: /* two devices by one name */
@@ -48,7 +55,7 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
 
 void viommui_iommufd_set_error(GError **error, int err, const char *format, ...)
 {
-    ViommuResult result = viommui_iommufd_classify(VIOMMUI_CALL_ATTACH, err);
+    ViommuResult result = viommui_iommufd_classify(VIOMMUI_CALL_SET_UP, err);
     g_autofree char *what = NULL;
     va_list args;
 

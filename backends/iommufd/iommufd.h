@@ -43,8 +43,9 @@ struct ViommuiSlice {
 
 /* 0 or a negated errno. */
 int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg);
-/* What cannot fail: a kernel that refuses keeps the object until the iommufd is closed. */
-void viommui_iommufd_destroy(ViommuiSpace *space, guint32 id);
+/* FALSE: the kernel refuses again and again, and keeps the object until the iommufd closes.
+ */
+gboolean viommui_iommufd_destroy(ViommuiSpace *space, guint32 id);
 /* Set an error of the class that a failure of this errno (> 0) has. */
 void viommui_iommufd_set_error(GError **error, int err, const char *format, ...)
     G_GNUC_PRINTF(3, 4);

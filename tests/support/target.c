@@ -28,7 +28,7 @@ gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
     *target = (Target){0};
     for (int i = 1; i < argc; i++) {
         if (!g_str_equal(argv[i], "--device") || i + 1 == argc ||
-            n == G_N_ELEMENTS(target->bdfs)) {
+            n + 1 == G_N_ELEMENTS(target->bdfs)) {
             printf("Bail out! usage: %s [--device BDF]...\n", argv[0]);
             return FALSE;
         }

@@ -15,7 +15,7 @@ typedef struct {
     ViommuEmulator *emulator; /* NULL: a real kernel */
     Spy spy;
     const ViommuSeam *seam; /* the spy's */
-    char *bdfs[2];          /* NULL where there is none */
+    char *bdfs[3];          /* NULL-terminated */
     int event_timeout_ms;
 } Target;
 
