@@ -45,6 +45,14 @@ static ssize_t system_read(void *data, int fd, void *buf, size_t size)
     return n < 0 ? -errno : n;
 }
 
+static ssize_t system_write(void *data, int fd, const void *buf, size_t size)
+{
+    ssize_t n = write(fd, buf, size);
+
+    (void)data;
+    return n < 0 ? -errno : n;
+}
+
 static ssize_t system_pread(void *data, int fd, void *buf, size_t size, int64_t offset)
 {
     ssize_t n = pread(fd, buf, size, offset);
@@ -107,6 +115,7 @@ static const ViommuSeamOps system_ops = {
     .close = system_close,
     .ioctl = system_ioctl,
     .read = system_read,
+    .write = system_write,
     .pread = system_pread,
     .pwrite = system_pwrite,
     .poll = system_poll,

@@ -4,14 +4,23 @@
  *
  * Invariants: members of a group that are attached share one HWPT: the first to come
  * attaches the group, the others join, a replace by one moves all. Each attached
- * device holds a user of the HWPT, and its reserved ranges lie in the IOAS.
+ * device holds a user of the HWPT, and its reserved ranges lie in the IOAS. The same
+ * holds for each PASID, but for the ranges. PASID 0 is the requester ID.
  *
- * Up: vfio-cdev.c (bind, attach, detach), iommufd.c (GET_HW_INFO). Down:
+ * Up: vfio-iommufd.c (bind, attach, detach), iommufd.c (GET_HW_INFO). Down:
  * iommu-group.c, hwpt.c, ioas.c.
  */
 #include "iommufd.h"
 
-typedef int (*AttachFn)(EmuIdev *idev, EmuHwpt *hwpt, EmuHwpt **ret_old);
+typedef int (*AttachFn)(EmuIdev *idev, guint32 pasid, EmuHwpt *hwpt, EmuHwpt **ret_old);
+
+static void attach_free(gpointer data)
+{
+    EmuAttach *attach = data;
+
+    g_ptr_array_unref(attach->devices);
+    g_free(attach);
+}
 
 static EmuIgroup *igroup_get(EmuIommufd *ctx, EmuGroup *group)
 {
@@ -27,7 +36,7 @@ static EmuIgroup *igroup_get(EmuIommufd *ctx, EmuGroup *group)
     igroup = g_new0(EmuIgroup, 1);
     igroup->group = group;
     igroup->refs = 1;
-    igroup->attached = g_ptr_array_new();
+    igroup->attached = g_hash_table_new_full(NULL, NULL, NULL, attach_free);
     g_ptr_array_add(ctx->groups, igroup);
     return igroup;
 }
@@ -36,9 +45,14 @@ static void igroup_put(EmuIommufd *ctx, EmuIgroup *igroup)
 {
     if (--igroup->refs == 0) {
         g_ptr_array_remove(ctx->groups, igroup);
-        g_ptr_array_unref(igroup->attached);
+        g_hash_table_unref(igroup->attached);
         g_free(igroup);
     }
+}
+
+static EmuAttach *find_attach(const EmuIgroup *igroup, guint32 pasid)
+{
+    return g_hash_table_lookup(igroup->attached, GUINT_TO_POINTER(pasid));
 }
 
 int viommui_emu_device_bind(EmuIommufd *ctx, EmuDevice *device, guint32 *ret_id)
@@ -56,6 +70,7 @@ int viommui_emu_device_bind(EmuIommufd *ctx, EmuDevice *device, guint32 *ret_id)
     idev = g_new0(EmuIdev, 1);
     idev->device = device;
     idev->igroup = igroup_get(ctx, device->group);
+    idev->pasids = g_hash_table_new(NULL, NULL);
     viommui_emu_iommufd_ref(ctx);
     viommui_emu_object_publish(ctx, &idev->obj, EMU_OBJECT_DEVICE);
     idev->obj.users = 1; /* vfio */
@@ -71,6 +86,7 @@ void viommui_emu_device_destroy(EmuObject *object)
     idev->device->idev = NULL;
     viommui_emu_group_release(idev->device->group);
     igroup_put(object->ctx, idev->igroup);
+    g_hash_table_unref(idev->pasids);
     g_free(idev);
 }
 
@@ -78,7 +94,6 @@ void viommui_emu_device_unbind(EmuIdev *idev)
 {
     EmuIommufd *ctx = idev->obj.ctx;
 
-    viommui_emu_device_detach(idev);
     if (idev->vdevice) {
         viommui_emu_object_tombstone(&idev->vdevice->obj);
     }
@@ -89,52 +104,99 @@ void viommui_emu_device_unbind(EmuIdev *idev)
 
 static int reserve_regions(EmuDevice *device, EmuIoas *ioas)
 {
-    return viommui_emu_ioas_reserve(ioas, EMU_MSI_IOVA_FIRST, EMU_MSI_IOVA_LAST, device);
+    const EmuIommuOps *ops = device->iommu->ops;
+
+    return viommui_emu_ioas_reserve(ioas, ops->msi_first, ops->msi_last, device);
 }
 
+/* Of all that is attached to the requester ID. */
 static void unreserve_group(EmuIgroup *igroup, EmuIoas *ioas)
 {
-    for (guint i = 0; i < igroup->attached->len; i++) {
-        EmuIdev *member = g_ptr_array_index(igroup->attached, i);
+    const EmuAttach *attach = find_attach(igroup, 0);
+
+    for (guint i = 0; attach && i < attach->devices->len; i++) {
+        EmuIdev *member = g_ptr_array_index(attach->devices, i);
 
         viommui_emu_ioas_unreserve(ioas, member->device);
     }
 }
 
-static int do_attach(EmuIdev *idev, EmuHwpt *hwpt, EmuHwpt **ret_old)
+/* PASIDs and the requester ID under them need HWPTs that were made for it. */
+static int check_pasid_compat(const EmuHwpt *hwpt, const EmuIgroup *igroup, guint32 pasid)
 {
-    EmuIoas *ioas = viommui_emu_hwpt_paging(hwpt)->ioas;
-    EmuIgroup *igroup = idev->igroup;
-    int ret;
+    const EmuAttach *rid = find_attach(igroup, 0);
+    guint n_pasids = g_hash_table_size(igroup->attached) - (rid ? 1 : 0);
 
-    if (igroup->hwpt && igroup->hwpt != hwpt) {
-        return -EINVAL;
+    if (!pasid) {
+        return !hwpt->pasid_compat && n_pasids ? -EINVAL : 0;
     }
-    ret = reserve_regions(idev->device, ioas);
+    return !hwpt->pasid_compat || (rid && !rid->hwpt->pasid_compat) ? -EINVAL : 0;
+}
+
+static int attach_first(EmuIdev *idev, guint32 pasid, EmuHwpt *hwpt)
+{
+    EmuIgroup *igroup = idev->igroup;
+    EmuAttach *attach;
+    int ret = check_pasid_compat(hwpt, igroup, pasid);
+
+    if (ret == 0) {
+        ret = pasid
+                  ? viommui_emu_group_attach_pasid(idev->device, pasid, hwpt, idev->obj.id)
+                  : viommui_emu_group_attach(igroup->group, hwpt, idev->obj.id);
+    }
     if (ret < 0) {
         return ret;
     }
-    if (!igroup->hwpt) {
-        ret = viommui_emu_group_attach(igroup->group, hwpt);
+    attach = g_new0(EmuAttach, 1);
+    attach->hwpt = hwpt;
+    attach->devices = g_ptr_array_new();
+    g_hash_table_insert(igroup->attached, GUINT_TO_POINTER(pasid), attach);
+    return 0;
+}
+
+static int do_attach(EmuIdev *idev, guint32 pasid, EmuHwpt *hwpt, EmuHwpt **ret_old)
+{
+    EmuIoas *ioas = viommui_emu_hwpt_paging(hwpt)->ioas;
+    EmuAttach *attach = find_attach(idev->igroup, pasid);
+    int ret = 0;
+
+    if (attach && g_ptr_array_find(attach->devices, idev, NULL)) {
+        return -EBUSY;
+    }
+    if (attach && attach->hwpt != hwpt) {
+        return -EINVAL;
+    }
+    if (!pasid) {
+        ret = reserve_regions(idev->device, ioas);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (!attach) {
+        ret = attach_first(idev, pasid, hwpt);
         if (ret < 0) {
-            viommui_emu_ioas_unreserve(ioas, idev->device);
+            if (!pasid) {
+                viommui_emu_ioas_unreserve(ioas, idev->device);
+            }
             return ret;
         }
-        igroup->hwpt = hwpt;
+        attach = find_attach(idev->igroup, pasid);
     }
     hwpt->obj.users++;
-    g_ptr_array_add(igroup->attached, idev);
+    g_ptr_array_add(attach->devices, idev);
     *ret_old = NULL;
     return 0;
 }
 
 static int replace_reserved(EmuIgroup *igroup, EmuIoas *ioas)
 {
-    if (viommui_emu_hwpt_paging(igroup->hwpt)->ioas == ioas) {
+    const EmuAttach *attach = find_attach(igroup, 0);
+
+    if (viommui_emu_hwpt_paging(attach->hwpt)->ioas == ioas) {
         return 0;
     }
-    for (guint i = 0; i < igroup->attached->len; i++) {
-        EmuIdev *member = g_ptr_array_index(igroup->attached, i);
+    for (guint i = 0; i < attach->devices->len; i++) {
+        EmuIdev *member = g_ptr_array_index(attach->devices, i);
         int ret = reserve_regions(member->device, ioas);
 
         if (ret < 0) {
@@ -145,45 +207,78 @@ static int replace_reserved(EmuIgroup *igroup, EmuIoas *ioas)
     return 0;
 }
 
-static int do_replace(EmuIdev *idev, EmuHwpt *hwpt, EmuHwpt **ret_old)
+static int replace_hwpt(EmuIdev *idev, guint32 pasid, EmuHwpt *hwpt)
+{
+    int ret = check_pasid_compat(hwpt, idev->igroup, pasid);
+
+    if (ret < 0) {
+        return ret;
+    }
+    return pasid ? viommui_emu_group_replace_pasid(idev->device, pasid, hwpt, idev->obj.id)
+                 : viommui_emu_group_replace(idev->igroup->group, hwpt, idev->obj.id);
+}
+
+static int do_replace(EmuIdev *idev, guint32 pasid, EmuHwpt *hwpt, EmuHwpt **ret_old)
 {
     EmuIoas *ioas = viommui_emu_hwpt_paging(hwpt)->ioas;
     EmuIgroup *igroup = idev->igroup;
-    EmuHwpt *old = igroup->hwpt;
-    EmuIoas *old_ioas;
+    EmuAttach *attach = find_attach(igroup, pasid);
+    EmuHwpt *old;
     int ret;
 
-    if (!old || !g_ptr_array_find(igroup->attached, idev, NULL)) {
+    if (!attach || !g_ptr_array_find(attach->devices, idev, NULL)) {
         return -EINVAL;
     }
     *ret_old = NULL;
+    old = attach->hwpt;
     if (old == hwpt) {
         return 0;
     }
-    ret = replace_reserved(igroup, ioas);
+    ret = pasid ? 0 : replace_reserved(igroup, ioas);
     if (ret < 0) {
         return ret;
     }
-    ret = viommui_emu_group_replace(igroup->group, hwpt);
+    ret = replace_hwpt(idev, pasid, hwpt);
     if (ret < 0) {
-        /* Linux does so even when the old HWPT is of the same IOAS. */
-        unreserve_group(igroup, ioas);
+        if (!pasid) {
+            /* Linux does so even when the old HWPT is of the same IOAS. */
+            unreserve_group(igroup, ioas);
+        }
         return ret;
     }
-    old_ioas = viommui_emu_hwpt_paging(old)->ioas;
-    if (old_ioas != ioas) {
-        unreserve_group(igroup, old_ioas);
+    if (!pasid && viommui_emu_hwpt_paging(old)->ioas != ioas) {
+        unreserve_group(igroup, viommui_emu_hwpt_paging(old)->ioas);
     }
-    igroup->hwpt = hwpt;
-    hwpt->obj.users += igroup->attached->len;
-    old->obj.users -= igroup->attached->len - 1;
+    attach->hwpt = hwpt;
+    hwpt->obj.users += attach->devices->len;
+    old->obj.users -= attach->devices->len - 1;
     *ret_old = old;
     return 0;
 }
 
+/* All of a detach but the HWPT's user. */
+static void leave(EmuIdev *idev, guint32 pasid)
+{
+    EmuAttach *attach = find_attach(idev->igroup, pasid);
+    EmuHwpt *hwpt = attach->hwpt;
+
+    g_ptr_array_remove(attach->devices, idev);
+    if (!attach->devices->len) {
+        if (pasid) {
+            viommui_emu_group_detach_pasid(idev->igroup->group, pasid);
+        } else {
+            viommui_emu_group_detach(idev->igroup->group);
+        }
+        g_hash_table_remove(idev->igroup->attached, GUINT_TO_POINTER(pasid));
+    }
+    if (!pasid) {
+        viommui_emu_ioas_unreserve(viommui_emu_hwpt_paging(hwpt)->ioas, idev->device);
+    }
+}
+
 /* Any automatic HWPT of the IOAS that will take the device, else a new one. */
-static int attach_auto(EmuIdev *idev, EmuIoas *ioas, AttachFn attach, guint32 *pt_id,
-                       EmuHwpt **ret_old)
+static int attach_auto(EmuIdev *idev, guint32 pasid, EmuIoas *ioas, AttachFn attach,
+                       guint32 *pt_id, EmuHwpt **ret_old)
 {
     EmuHwpt *hwpt = NULL;
     int ret;
@@ -193,7 +288,7 @@ static int attach_auto(EmuIdev *idev, EmuIoas *ioas, AttachFn attach, guint32 *p
         if (!hwpt->auto_domain) {
             continue;
         }
-        ret = attach(idev, hwpt, ret_old);
+        ret = attach(idev, pasid, hwpt, ret_old);
         if (ret == 0) {
             *pt_id = hwpt->obj.id;
         }
@@ -205,9 +300,19 @@ static int attach_auto(EmuIdev *idev, EmuIoas *ioas, AttachFn attach, guint32 *p
     if (ret < 0) {
         return ret;
     }
-    ret = viommui_emu_ioas_add_hwpt(ioas, hwpt);
+    /* Linux attaches first and fills the tables after; a replace the other way round. */
+    if (attach == do_attach) {
+        ret = attach(idev, pasid, hwpt, ret_old);
+    }
     if (ret == 0) {
-        ret = attach(idev, hwpt, ret_old);
+        ret = viommui_emu_ioas_add_hwpt(ioas, hwpt);
+        if (ret < 0 && attach == do_attach) {
+            leave(idev, pasid);
+            hwpt->obj.users--;
+        }
+    }
+    if (ret == 0 && attach != do_attach) {
+        ret = attach(idev, pasid, hwpt, ret_old);
     }
     if (ret < 0) {
         viommui_emu_hwpt_paging_abort(hwpt);
@@ -220,9 +325,10 @@ static int attach_auto(EmuIdev *idev, EmuIoas *ioas, AttachFn attach, guint32 *p
     return 0;
 }
 
-int viommui_emu_device_attach(EmuIdev *idev, guint32 *pt_id)
+int viommui_emu_device_attach(EmuIdev *idev, guint32 pasid, gboolean replace,
+                              guint32 *pt_id)
 {
-    AttachFn attach = idev->attached ? do_replace : do_attach;
+    AttachFn attach = replace ? do_replace : do_attach;
     EmuObject *object = viommui_emu_object_get(idev->obj.ctx, *pt_id, EMU_OBJECT_ANY);
     EmuHwpt *old = NULL;
     int ret;
@@ -233,10 +339,10 @@ int viommui_emu_device_attach(EmuIdev *idev, guint32 *pt_id)
     switch (object->type) {
     case EMU_OBJECT_HWPT_PAGING:
     case EMU_OBJECT_HWPT_NESTED:
-        ret = attach(idev, (EmuHwpt *)object, &old);
+        ret = attach(idev, pasid, (EmuHwpt *)object, &old);
         break;
     case EMU_OBJECT_IOAS:
-        ret = attach_auto(idev, (EmuIoas *)object, attach, pt_id, &old);
+        ret = attach_auto(idev, pasid, (EmuIoas *)object, attach, pt_id, &old);
         break;
     default:
         ret = -EINVAL;
@@ -248,30 +354,24 @@ int viommui_emu_device_attach(EmuIdev *idev, guint32 *pt_id)
     if (old) {
         viommui_emu_hwpt_put(old);
     }
-    if (!idev->attached) {
+    if (!replace) {
         idev->obj.users++;
-        idev->attached = TRUE;
     }
     return 0;
 }
 
-void viommui_emu_device_detach(EmuIdev *idev)
+void viommui_emu_device_detach(EmuIdev *idev, guint32 pasid)
 {
-    EmuIgroup *igroup = idev->igroup;
-    EmuHwpt *hwpt = igroup->hwpt;
+    EmuAttach *attach = find_attach(idev->igroup, pasid);
+    EmuHwpt *hwpt;
 
-    if (!idev->attached) {
+    if (!attach) {
         return;
     }
-    g_ptr_array_remove(igroup->attached, idev);
-    if (!igroup->attached->len) {
-        viommui_emu_group_detach(igroup->group);
-        igroup->hwpt = NULL;
-    }
-    viommui_emu_ioas_unreserve(viommui_emu_hwpt_paging(hwpt)->ioas, idev->device);
+    hwpt = attach->hwpt;
+    leave(idev, pasid);
     viommui_emu_hwpt_put(hwpt);
     idev->obj.users--;
-    idev->attached = FALSE;
 }
 
 /* The hardware's own struct, cut or zero-filled to the caller's buffer. */
@@ -321,12 +421,14 @@ int viommui_emu_get_hw_info(EmuUcmd *ucmd)
     }
     cmd->out_data_type = type;
     cmd->data_len = size;
-    /* edu has neither ATS nor PASIDs. */
-    cmd->out_capabilities = IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED;
+    cmd->out_capabilities = 0;
+    if (!iommu->ops->has_ats(idev->device)) {
+        cmd->out_capabilities |= IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED;
+    }
     if (iommu->ops->has_dirty_tracking(iommu)) {
         cmd->out_capabilities |= IOMMU_HW_CAP_DIRTY_TRACKING;
     }
-    cmd->out_max_pasid_log2 = 0;
+    cmd->out_max_pasid_log2 = (guint8)iommu->ops->pasid_bits(idev->device);
     viommui_emu_respond(ucmd, sizeof(*cmd));
     return 0;
 }

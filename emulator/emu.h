@@ -49,7 +49,7 @@ typedef struct EmuIoas EmuIoas;
 /* One armed failure and the counters it is matched against; inspect.c. */
 typedef struct {
     GHashTable *by_request; /* ioctl request -> guint64 count */
-    guint64 by_kind[VIOMMU_EMULATOR_CALL_IOCTL + 1];
+    guint64 by_kind[VIOMMU_EMULATOR_CALL_WRITE + 1];
     unsigned long fail_call;
     guint64 fail_in; /* matching calls until it hits */
     int fail_errno;  /* 0: nothing armed */
@@ -68,6 +68,8 @@ struct ViommuEmulator {
     GPtrArray *contexts; /* EmuIommufd alive, owned by their references */
     int next_group;
     guint tombstones;
+    guint64 drop_events;     /* events that never arrive, inspect.c */
+    guint64 overflow_events; /* events that find their queue full */
     EmuCalls calls;
 };
 
@@ -81,10 +83,13 @@ typedef struct {
     void (*release)(EmuFd *file);
     int (*ioctl)(EmuFd *file, unsigned long request, void *arg);
     ssize_t (*read)(EmuFd *file, void *buf, size_t size);
+    ssize_t (*write)(EmuFd *file, const void *buf, size_t size);
     ssize_t (*pread)(EmuFd *file, void *buf, size_t size, int64_t offset);
     ssize_t (*pwrite)(EmuFd *file, const void *buf, size_t size, int64_t offset);
     /* TRUE: the descriptor itself tells poll(2); FALSE: always ready. */
     gboolean pollable;
+    /* POLLOUT is always reported, and only then can it be written without waiting. */
+    gboolean writable;
 } EmuFdOps;
 
 struct EmuFd {
@@ -105,10 +110,15 @@ const ViommuSeamOps *viommui_emu_seam_ops(void);
 
 int viommui_emu_fd_no_ioctl(EmuFd *file, unsigned long request, void *arg);
 ssize_t viommui_emu_fd_no_read(EmuFd *file, void *buf, size_t size);
+ssize_t viommui_emu_fd_no_write(EmuFd *file, const void *buf, size_t size);
 ssize_t viommui_emu_fd_no_pread(EmuFd *file, void *buf, size_t size, int64_t offset);
 ssize_t viommui_emu_fd_no_pwrite(EmuFd *file, const void *buf, size_t size, int64_t offset);
 /* read(2) by pread at the file position. */
 ssize_t viommui_emu_fd_read_on(EmuFd *file, void *buf, size_t size);
+/* write(2) likewise. */
+ssize_t viommui_emu_fd_write_on(EmuFd *file, const void *buf, size_t size);
+/* Make the eventfd of a pollable descriptor readable, or not. */
+void viommui_emu_fd_set_readable(int fd, gboolean readable);
 
 /* --- user.c: memory of the caller --- */
 

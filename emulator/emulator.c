@@ -15,6 +15,7 @@ static void device_free(gpointer data)
     EmuDevice *device = data;
 
     device->iommu->ops->device_free(device->iommu, device->iommu_priv);
+    g_array_unref(device->partial);
     g_free(device->bdf);
     g_free(device);
 }
@@ -24,6 +25,7 @@ static void group_free(gpointer data)
     EmuGroup *group = data;
 
     g_ptr_array_unref(group->devices);
+    g_hash_table_unref(group->handles);
     g_free(group);
 }
 
@@ -160,6 +162,7 @@ static EmuGroup *get_group(ViommuEmulator *emulator, int number)
     group = g_new0(EmuGroup, 1);
     group->number = number;
     group->devices = g_ptr_array_new();
+    group->handles = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     g_ptr_array_add(emulator->groups, group);
     return group;
 }
@@ -201,6 +204,10 @@ static void add_device(ViommuEmulator *emulator, const ViommuEmulatorDeviceConfi
     device->index = emulator->devices->len;
     device->bdf = g_strdup(config->bdf);
     device->stream_id = config->stream_id;
+    device->pasid_bits = MIN(config->pasid_bits, 20);
+    device->ats = config->ats;
+    device->pri = config->pri;
+    device->partial = g_array_new(FALSE, FALSE, sizeof(EmuPageRequest));
     device->vendor_id = config->vendor_id ? config->vendor_id : 0x1234;
     device->device_id = config->vendor_id ? config->device_id : 0x11e8;
     device->iommu = g_ptr_array_index(emulator->iommus, config->iommu);

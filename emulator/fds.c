@@ -31,6 +31,14 @@ ssize_t viommui_emu_fd_no_read(EmuFd *file, void *buf, size_t size)
     return -EINVAL;
 }
 
+ssize_t viommui_emu_fd_no_write(EmuFd *file, const void *buf, size_t size)
+{
+    (void)file;
+    (void)buf;
+    (void)size;
+    return -EINVAL;
+}
+
 ssize_t viommui_emu_fd_no_pread(EmuFd *file, void *buf, size_t size, int64_t offset)
 {
     (void)file;
@@ -57,6 +65,33 @@ ssize_t viommui_emu_fd_read_on(EmuFd *file, void *buf, size_t size)
         file->position += ret;
     }
     return ret;
+}
+
+ssize_t viommui_emu_fd_write_on(EmuFd *file, const void *buf, size_t size)
+{
+    ssize_t ret = file->ops->pwrite(file, buf, size, file->position);
+
+    if (ret > 0) {
+        file->position += ret;
+    }
+    return ret;
+}
+
+void viommui_emu_fd_set_readable(int fd, gboolean readable)
+{
+    guint64 value;
+    ssize_t ret;
+
+    if (fd < 0) {
+        return;
+    }
+    /* To zero in any case, so that no number of events can fill the counter. */
+    ret = read(fd, &value, sizeof(value));
+    if (readable) {
+        value = 1;
+        ret = write(fd, &value, sizeof(value));
+    }
+    (void)ret;
 }
 
 EmuFd *viommui_emu_fd_find(ViommuEmulator *emulator, int fd)
@@ -201,6 +236,19 @@ static ssize_t seam_read(void *data, int fd, void *buf, size_t size)
     return leave(emulator, file ? file->ops->read(file, buf, size) : -EBADF);
 }
 
+static ssize_t seam_write(void *data, int fd, const void *buf, size_t size)
+{
+    ViommuEmulator *emulator = data;
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_WRITE, 0);
+    EmuFd *file;
+
+    if (ret < 0) {
+        return ret;
+    }
+    file = viommui_emu_fd_find(emulator, fd);
+    return leave(emulator, file ? file->ops->write(file, buf, size) : -EBADF);
+}
+
 static ssize_t seam_pread(void *data, int fd, void *buf, size_t size, int64_t offset)
 {
     ViommuEmulator *emulator = data;
@@ -245,10 +293,12 @@ static int poll_at_once(ViommuEmulator *emulator, struct pollfd *fds, size_t n_f
         EmuFd *file = fds[i].fd < 0 ? NULL : viommui_emu_fd_find(emulator, fds[i].fd);
 
         fds[i].revents = 0;
-        if (fds[i].fd < 0 || (file && file->ops->pollable)) {
+        if (fds[i].fd < 0 || (file && file->ops->pollable && !file->ops->writable)) {
             continue;
         }
-        fds[i].revents = file ? fds[i].events & (POLLIN | POLLOUT) : POLLNVAL;
+        fds[i].revents = !file                 ? POLLNVAL
+                         : file->ops->pollable ? fds[i].events & POLLOUT
+                                               : fds[i].events & (POLLIN | POLLOUT);
         n_ready += fds[i].revents != 0;
     }
     return n_ready;
@@ -278,9 +328,10 @@ static int seam_poll(void *data, struct pollfd *fds, size_t n_fds, int timeout_m
     pthread_mutex_unlock(&emulator->lock);
 
     ret = poll(real, n_fds, n_ready ? 0 : timeout_ms);
-    ret = ret < 0 ? -errno : ret + n_ready;
+    ret = ret < 0 ? -errno : 0;
     for (size_t i = 0; i < n_fds; i++) {
         fds[i].revents |= real[i].revents;
+        ret += ret >= 0 && fds[i].revents;
     }
     g_free(real);
     return ret;
@@ -319,6 +370,7 @@ static const ViommuSeamOps seam_ops = {
     .close = seam_close,
     .ioctl = seam_ioctl,
     .read = seam_read,
+    .write = seam_write,
     .pread = seam_pread,
     .pwrite = seam_pwrite,
     .poll = seam_poll,

@@ -22,6 +22,17 @@ EmuHwpt *viommui_emu_hwpt_paging(EmuHwpt *hwpt)
     return hwpt->parent ? hwpt->parent : hwpt;
 }
 
+static void common_free(EmuHwpt *hwpt)
+{
+    if (hwpt->fault) {
+        hwpt->fault->obj.users--;
+    }
+    if (hwpt->dirty) {
+        g_hash_table_unref(hwpt->dirty);
+    }
+    g_free(hwpt);
+}
+
 static void paging_free(EmuHwpt *hwpt)
 {
     if (hwpt->listed) {
@@ -29,7 +40,7 @@ static void paging_free(EmuHwpt *hwpt)
     }
     hwpt->iommu->ops->hwpt_free(hwpt->iommu, hwpt);
     hwpt->ioas->obj.users--;
-    g_free(hwpt);
+    common_free(hwpt);
 }
 
 void viommui_emu_hwpt_paging_destroy(EmuObject *object)
@@ -52,7 +63,7 @@ void viommui_emu_hwpt_nested_destroy(EmuObject *object)
     } else {
         hwpt->parent->obj.users--;
     }
-    g_free(hwpt);
+    common_free(hwpt);
 }
 
 void viommui_emu_hwpt_put(EmuHwpt *hwpt)
@@ -85,14 +96,32 @@ int viommui_emu_hwpt_paging_new(EmuIoas *ioas, EmuIdev *idev, guint32 flags,
     hwpt->ioas = ioas;
     hwpt->pasid_compat = !!(flags & IOMMU_HWPT_ALLOC_PASID);
     hwpt->nest_parent = !!(flags & IOMMU_HWPT_ALLOC_NEST_PARENT);
+    hwpt->has_dirty = !!(flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
     ret = iommu->ops->paging_init(iommu, hwpt, flags & ~(guint32)IOMMU_HWPT_FAULT_ID_VALID,
                                   has_user_data);
     if (ret < 0) {
         g_free(hwpt);
         return ret;
     }
+    hwpt->dirty = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     ioas->obj.users++;
     *ret_hwpt = hwpt;
+    return 0;
+}
+
+static int set_fault(EmuHwpt *hwpt, EmuIommufd *ctx, const struct iommu_hwpt_alloc *cmd)
+{
+    EmuFault *fault;
+
+    if (!(cmd->flags & IOMMU_HWPT_FAULT_ID_VALID)) {
+        return 0;
+    }
+    fault = (EmuFault *)viommui_emu_object_get(ctx, cmd->fault_id, EMU_OBJECT_FAULT);
+    if (!fault) {
+        return -ENOENT;
+    }
+    fault->obj.users++;
+    hwpt->fault = fault;
     return 0;
 }
 
@@ -107,8 +136,8 @@ static int alloc_paging(EmuIoas *ioas, EmuIdev *idev, const struct iommu_hwpt_al
         return ret;
     }
     ret = viommui_emu_ioas_add_hwpt(ioas, hwpt);
-    if (ret == 0 && (cmd->flags & IOMMU_HWPT_FAULT_ID_VALID)) {
-        ret = -ENOENT; /* no fault queues yet, so none has that ID */
+    if (ret == 0) {
+        ret = set_fault(hwpt, idev->obj.ctx, cmd);
     }
     if (ret < 0) {
         viommui_emu_hwpt_paging_abort(hwpt);
@@ -140,8 +169,8 @@ static int alloc_nested(EmuViommu *viommu, EmuHwpt *parent, EmuIdev *idev,
                                                   cmd->data_len)
                  : iommu->ops->nested_init(iommu, hwpt, flags, cmd->data_type, data,
                                            cmd->data_len);
-    if (ret == 0 && (cmd->flags & IOMMU_HWPT_FAULT_ID_VALID)) {
-        ret = -ENOENT;
+    if (ret == 0) {
+        ret = set_fault(hwpt, idev->obj.ctx, cmd);
     }
     if (ret < 0) {
         iommu->ops->hwpt_free(iommu, hwpt);

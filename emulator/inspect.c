@@ -72,7 +72,7 @@ guint64 viommu_emulator_count_calls(ViommuEmulator *emulator, unsigned long call
     guint64 ret;
 
     pthread_mutex_lock(&emulator->lock);
-    count = call <= VIOMMU_EMULATOR_CALL_IOCTL
+    count = call <= VIOMMU_EMULATOR_CALL_WRITE
                 ? &emulator->calls.by_kind[call]
                 : g_hash_table_lookup(emulator->calls.by_request, request_key(call));
     ret = count ? *count : 0;
@@ -121,6 +121,7 @@ static const struct {
     [VIOMMU_EMULATOR_OBJECT_VIOMMU] = {"vIOMMU", EMU_OBJECT_VIOMMU},
     [VIOMMU_EMULATOR_OBJECT_VDEVICE] = {"vDEVICE", EMU_OBJECT_VDEVICE},
     [VIOMMU_EMULATOR_OBJECT_VEVENTQ] = {"vEVENTQ", EMU_OBJECT_VEVENTQ},
+    [VIOMMU_EMULATOR_OBJECT_FAULT_QUEUE] = {"fault queue", EMU_OBJECT_FAULT},
     [VIOMMU_EMULATOR_OBJECT_FD] = {"descriptor", EMU_N_OBJECT_TYPES},
 };
 

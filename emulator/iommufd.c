@@ -177,6 +177,7 @@ static const EmuFdOps file_ops = {
     .release = file_release,
     .ioctl = file_ioctl,
     .read = viommui_emu_fd_no_read,
+    .write = viommui_emu_fd_no_write,
     .pread = viommui_emu_fd_no_pread,
     .pwrite = viommui_emu_fd_no_pwrite,
     .pollable = FALSE,
@@ -222,6 +223,7 @@ static void (*const destroy_ops[EMU_N_OBJECT_TYPES])(EmuObject *) = {
     [EMU_OBJECT_VIOMMU] = viommui_emu_viommu_destroy,
     [EMU_OBJECT_VDEVICE] = viommui_emu_vdevice_destroy,
     [EMU_OBJECT_VEVENTQ] = viommui_emu_veventq_destroy,
+    [EMU_OBJECT_FAULT] = viommui_emu_fault_destroy,
 };
 
 static void destroy_payload(EmuObject *object)
@@ -239,6 +241,7 @@ static void destroy_payload(EmuObject *object)
 
 static const IoctlOp ioctl_ops[] = {
     OP(IOMMU_DESTROY, iommu_destroy, id, cmd_destroy),
+    OP(IOMMU_FAULT_QUEUE_ALLOC, iommu_fault_alloc, out_fault_fd, viommui_emu_fault_alloc),
     OP(IOMMU_GET_HW_INFO, iommu_hw_info, __reserved, viommui_emu_get_hw_info),
     OP(IOMMU_HWPT_ALLOC, iommu_hwpt_alloc, __reserved, viommui_emu_hwpt_alloc),
     OP(IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate, __reserved,

@@ -25,6 +25,7 @@ typedef enum {
     EMU_OBJECT_VIOMMU,
     EMU_OBJECT_VDEVICE,
     EMU_OBJECT_VEVENTQ,
+    EMU_OBJECT_FAULT,
     EMU_N_OBJECT_TYPES,
     EMU_OBJECT_ANY = EMU_N_OBJECT_TYPES,
 } EmuObjectType;
@@ -74,6 +75,7 @@ struct EmuHwpt {
     EmuIommu *iommu;
     gpointer priv; /* the IOMMU driver's */
     gboolean pasid_compat;
+    struct EmuFault *fault; /* where page requests go; NULL: nowhere */
     /* paging */
     EmuIoas *ioas;
     gboolean nest_parent;
@@ -81,6 +83,9 @@ struct EmuHwpt {
     gboolean listed; /* in ioas->hwpts */
     guint64 aperture_last;
     guint64 page_size;
+    gboolean has_dirty;     /* it was allocated with dirty tracking */
+    gboolean dirty_enabled; /* writes are recorded */
+    GHashTable *dirty;      /* pages by IOVA, 4 KiB each, written since last cleared */
     /* nested */
     EmuHwpt *parent;
     EmuViommu *viommu; /* NULL: made from the parent itself */
@@ -114,12 +119,25 @@ typedef struct EmuVeventq {
     int event_fd; /* readable exactly while deliver is not empty */
 } EmuVeventq;
 
-/* What iommufd keeps for a group: the shared HWPT and who joined it. */
+/* A queue of page requests, and of those that wait for their response. */
+typedef struct EmuFault {
+    EmuObject obj;
+    GQueue deliver;       /* EmuFaultGroup, still to be read */
+    GHashTable *response; /* cookie -> EmuFaultGroup, read and not answered */
+    int event_fd;         /* readable exactly while deliver is not empty */
+} EmuFault;
+
+/* Who joined in what is attached at one PASID (0: the requester ID) of a group. */
+typedef struct {
+    EmuHwpt *hwpt;
+    GPtrArray *devices; /* EmuIdev */
+} EmuAttach;
+
+/* What iommufd keeps for a group. */
 typedef struct {
     EmuGroup *group;
     guint refs;
-    EmuHwpt *hwpt;       /* NULL: none attached */
-    GPtrArray *attached; /* EmuIdev */
+    GHashTable *attached; /* PASID -> EmuAttach, owned; none is empty */
 } EmuIgroup;
 
 /* A device bound to this iommufd. */
@@ -128,7 +146,8 @@ struct EmuIdev {
     EmuDevice *device;
     EmuIgroup *igroup;
     EmuVdevice *vdevice;
-    gboolean attached; /* vfio's view: the next attach replaces */
+    gboolean attached;  /* vfio's view: the next attach replaces */
+    GHashTable *pasids; /* likewise, of PASIDs */
 };
 
 /* One ioctl on the way: the copied-in struct and where the answer goes. */
@@ -192,14 +211,28 @@ EmuHwpt *viommui_emu_hwpt_paging(EmuHwpt *hwpt);
 void viommui_emu_hwpt_paging_abort(EmuHwpt *hwpt);
 /* Drop a user; an automatic HWPT goes with its last. */
 void viommui_emu_hwpt_put(EmuHwpt *hwpt);
+/* Hardware wrote memory by way of a paging HWPT; at most to the end of a page. */
+void viommui_emu_hwpt_mark_dirty(EmuHwpt *hwpt, guint64 iova);
 
 /* device.c */
 int viommui_emu_get_hw_info(EmuUcmd *ucmd);
 int viommui_emu_device_bind(EmuIommufd *ctx, EmuDevice *device, guint32 *ret_id);
 void viommui_emu_device_unbind(EmuIdev *idev);
-int viommui_emu_device_attach(EmuIdev *idev, guint32 *pt_id);
-void viommui_emu_device_detach(EmuIdev *idev);
+/*
+ * PASID 0 stands for the requester ID. *pt_id: the HWPT or IOAS; out: the HWPT. The caller
+ * knows whether something is attached, and detaches only then.
+ */
+int viommui_emu_device_attach(EmuIdev *idev, guint32 pasid, gboolean replace,
+                              guint32 *pt_id);
+void viommui_emu_device_detach(EmuIdev *idev, guint32 pasid);
 void viommui_emu_device_destroy(EmuObject *object);
+
+/* vfio-iommufd.c: what vfio keeps of an attachment, and its own rules */
+int viommui_emu_vfio_attach(EmuIdev *idev, guint32 *pt_id);
+void viommui_emu_vfio_detach(EmuIdev *idev);
+int viommui_emu_vfio_attach_pasid(EmuIdev *idev, guint32 pasid, guint32 *pt_id);
+void viommui_emu_vfio_detach_pasid(EmuIdev *idev, guint32 pasid);
+void viommui_emu_vfio_unbind(EmuIdev *idev);
 
 /* viommu.c */
 int viommui_emu_viommu_alloc(EmuUcmd *ucmd);
@@ -214,5 +247,22 @@ void viommui_emu_veventq_destroy(EmuObject *object);
 /* FALSE when the vIOMMU has no queue of the type. */
 gboolean viommui_emu_viommu_report(EmuViommu *viommu, guint32 type, const void *data,
                                    gsize size);
+
+/* fault-queue.c */
+int viommui_emu_fault_alloc(EmuUcmd *ucmd);
+void viommui_emu_fault_destroy(EmuObject *object);
+/*
+ * What an IOMMU model calls with each page request that it got from a device. A group
+ * is delivered to the fault queue of the HWPT attached (at the PASID of its last request,
+ * or to the requester ID) when that last request comes, and EmuIommuOps.page_response
+ * is called once for it, perhaps much later: by write(2), or with "invalid" when the
+ * HWPT is detached or replaced or the queue goes. -EINVAL: nobody handles it, and
+ * page_response has been called with "invalid".
+ */
+int viommui_emu_report_page_request(EmuDevice *device, const EmuPageRequest *request);
+/* Forget the requests whose last one has not come. */
+void viommui_emu_discard_page_requests(EmuDevice *device);
+/* Answer "invalid" to what came by way of an attachment that has ended. */
+void viommui_emu_fault_auto_respond(EmuFault *fault, const EmuHandle *handle);
 
 #endif

@@ -20,7 +20,23 @@ typedef struct {
     guint64 iova;
     gboolean write;
     gboolean peek;
+    gboolean has_pasid; /* a PASID (SubstreamID) comes with it, which may be 0 */
+    guint32 pasid;
+    gboolean exec;
+    gboolean privileged;
 } EmuAccess;
+
+/*
+ * One page request (PRI) as an IOMMU took it from a device; flags and perm are those of
+ * struct iommu_hwpt_pgfault.
+ */
+typedef struct {
+    guint32 flags;
+    guint32 pasid;
+    guint32 grpid;
+    guint32 perm;
+    guint64 addr;
+} EmuPageRequest;
 
 struct EmuIommuOps;
 
@@ -76,7 +92,40 @@ typedef struct EmuIommuOps {
                      EmuIoas **ret_ioas);
     /* No address would be let through. */
     gboolean (*is_blocking)(EmuDevice *device);
+
+    /* log2 of how many PASIDs the driver enabled for the device; 0: none. */
+    guint (*pasid_bits)(EmuDevice *device);
+    /* ATS could be used for the device. */
+    gboolean (*has_ats)(EmuDevice *device);
+    /* IOMMU_CAP_ENFORCE_CACHE_COHERENCY */
+    gboolean (*enforces_coherency)(EmuIommu *iommu);
+    /* HWPTs of this one's kind can be attached to PASIDs at all. */
+    gboolean (*takes_pasid)(EmuHwpt *hwpt);
+    /*
+     * Point a PASID (never 0) of a device that has PASIDs at an HWPT in place of
+     * `old`, which may be NULL: none. A NULL `hwpt` blocks it again and cannot fail.
+     */
+    int (*attach_pasid)(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt, EmuHwpt *old);
+    /* Of an HWPT that was allocated with IOMMU_HWPT_ALLOC_DIRTY_TRACKING. */
+    int (*set_dirty_tracking)(EmuHwpt *hwpt, gboolean enable);
+    /*
+     * The answer to a group of page requests, `last` being its last one; or to a
+     * single request that nobody handles. `code` is an iommufd_page_response_code.
+     */
+    void (*page_response)(EmuDevice *device, const EmuPageRequest *last, guint32 code);
+
+    /* PASIDs are the guest's, in a table behind the requester ID's nested HWPT. */
+    gboolean user_pasid_table;
+    /* The range that no IOAS of a device behind it may use. */
+    guint64 msi_first;
+    guint64 msi_last;
 } EmuIommuOps;
+
+/* Who is attached at a PASID (0: the requester ID) of a group: an attach handle. */
+typedef struct {
+    EmuHwpt *hwpt;
+    guint32 dev_id; /* the bound device that did it, as page requests name it */
+} EmuHandle;
 
 struct EmuGroup {
     int number;
@@ -84,8 +133,9 @@ struct EmuGroup {
     EmuIommufd *owner;
     guint n_owners;
     EmuHwpt *domain;     /* NULL: blocked */
-    gboolean has_handle; /* an iommufd attachment is in place */
+    GHashTable *handles; /* PASID -> EmuHandle, owned; those of iommufd */
     guint n_resetting;
+    struct EmuVfioGroup *vfio; /* /dev/vfio/GROUP; vfio-group.c */
 };
 
 /* QEMU's edu behind its BAR0, and the part of its config space that matters. */
@@ -114,8 +164,13 @@ struct EmuDevice {
     EmuGroup *group;
     guint reset_depth;
     gboolean blocked_for_reset;
+    guint pasid_bits; /* of its PASID capability; 0: it has none */
+    gboolean ats;     /* has that capability */
+    gboolean pri;
     EmuIdev *idev;   /* bound to an iommufd, through opener */
-    gboolean opened; /* some cdev file holds it */
+    gboolean opened; /* some file holds it */
+    gboolean gone;   /* unplugged */
+    GArray *partial; /* EmuPageRequest of groups whose last is still to come */
     EmuEdu edu;
 };
 
@@ -125,9 +180,19 @@ EmuDevice *viommui_emu_find_device(ViommuEmulator *emulator, const char *bdf);
 /* iommu-group.c: the rules of the kernel's IOMMU core. */
 int viommui_emu_group_claim(EmuGroup *group, EmuIommufd *owner);
 void viommui_emu_group_release(EmuGroup *group);
-int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt);
-int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt);
+int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id);
+int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id);
 void viommui_emu_group_detach(EmuGroup *group);
+int viommui_emu_group_attach_pasid(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt,
+                                   guint32 dev_id);
+int viommui_emu_group_replace_pasid(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt,
+                                    guint32 dev_id);
+void viommui_emu_group_detach_pasid(EmuGroup *group, guint32 pasid);
+/*
+ * The HWPT behind transactions with this PASID (0: with none), or NULL: as the group's
+ * attachments say, whatever the hardware makes of them.
+ */
+EmuHwpt *viommui_emu_group_hwpt(const EmuGroup *group, guint32 pasid);
 void viommui_emu_device_reset_begin(EmuDevice *device);
 void viommui_emu_device_reset_end(EmuDevice *device);
 

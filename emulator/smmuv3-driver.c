@@ -290,6 +290,56 @@ static gboolean smmu_is_blocking(EmuDevice *device)
     return master->ste.kind == STE_ABORT;
 }
 
+static guint smmu_pasid_bits(EmuDevice *device)
+{
+    const Smmuv3Master *master = device->iommu_priv;
+
+    return MIN(master->smmu->ssid_bits, device->pasid_bits);
+}
+
+static gboolean smmu_has_ats(EmuDevice *device)
+{
+    const Smmuv3Master *master = device->iommu_priv;
+
+    return device->ats && (master->smmu->config.idr[0] & SMMU_IDR0_ATS);
+}
+
+static gboolean smmu_enforces_coherency(EmuIommu *iommu)
+{
+    return to_smmu(iommu)->config.canwbs;
+}
+
+/* Of the domains only stage 1 ones can sit in the kernel's own CD table. */
+static gboolean smmu_takes_pasid(EmuHwpt *hwpt)
+{
+    const Smmuv3Domain *domain = hwpt->priv;
+
+    return !hwpt->parent && !domain->stage2;
+}
+
+static int smmu_attach_pasid(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt, EmuHwpt *old)
+{
+    (void)device;
+    (void)pasid;
+    (void)old;
+    return hwpt ? -EOPNOTSUPP : 0;
+}
+
+/* The driver clears what was recorded and has no more to turn on. */
+static int smmu_set_dirty_tracking(EmuHwpt *hwpt, gboolean enable)
+{
+    (void)hwpt;
+    (void)enable;
+    return 0;
+}
+
+static void smmu_page_response(EmuDevice *device, const EmuPageRequest *last, guint32 code)
+{
+    (void)device;
+    (void)last;
+    (void)code;
+}
+
 static const EmuIommuOps smmu_ops = {
     .free = smmu_free,
     .device_new = smmu_device_new,
@@ -309,6 +359,16 @@ static const EmuIommuOps smmu_ops = {
     .attach = smmu_attach,
     .translate = viommui_emu_smmuv3_translate,
     .is_blocking = smmu_is_blocking,
+    .pasid_bits = smmu_pasid_bits,
+    .has_ats = smmu_has_ats,
+    .enforces_coherency = smmu_enforces_coherency,
+    .takes_pasid = smmu_takes_pasid,
+    .attach_pasid = smmu_attach_pasid,
+    .set_dirty_tracking = smmu_set_dirty_tracking,
+    .page_response = smmu_page_response,
+    .user_pasid_table = TRUE,
+    .msi_first = 0x8000000,
+    .msi_last = 0x80fffff,
 };
 
 EmuIommu *viommui_emu_smmuv3_new(const ViommuEmulatorSmmuv3Config *config)

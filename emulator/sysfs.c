@@ -34,6 +34,7 @@ static const EmuFdOps text_ops = {
     .release = text_release,
     .ioctl = viommui_emu_fd_no_ioctl,
     .read = viommui_emu_fd_read_on,
+    .write = viommui_emu_fd_no_write,
     .pread = text_pread,
     .pwrite = viommui_emu_fd_no_pwrite,
     .pollable = FALSE,

@@ -10,9 +10,6 @@
  * Up: iommufd.c (allocation), the IOMMU hardware (reports), fds.c (reading). Down:
  * nothing.
  */
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "iommufd.h"
 
 #define MAX_DEPTH (1U << 19)
@@ -28,24 +25,9 @@ static gboolean is_lost_header(const EmuVevent *event)
     return event->header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
 }
 
-/* Make the eventfd tell whether anything waits. */
 static void sync_event_fd(EmuVeventq *queue)
 {
-    guint64 value = 1;
-    ssize_t ret;
-
-    if (queue->event_fd < 0) {
-        return;
-    }
-    if (g_queue_is_empty(&queue->deliver)) {
-        ret = read(queue->event_fd, &value, sizeof(value));
-    } else {
-        /* Back to zero first, so that no number of reports can fill the counter. */
-        ret = read(queue->event_fd, &value, sizeof(value));
-        value = 1;
-        ret = write(queue->event_fd, &value, sizeof(value));
-    }
-    (void)ret;
+    viommui_emu_fd_set_readable(queue->event_fd, !g_queue_is_empty(&queue->deliver));
 }
 
 static EmuVeventq *find_queue(const EmuViommu *viommu, guint32 type)
@@ -63,13 +45,19 @@ static EmuVeventq *find_queue(const EmuViommu *viommu, guint32 type)
 gboolean viommui_emu_viommu_report(EmuViommu *viommu, guint32 type, const void *data,
                                    gsize size)
 {
+    ViommuEmulator *emulator = viommu->obj.ctx->emulator;
     EmuVeventq *queue = find_queue(viommu, type);
     EmuVevent *event;
 
     if (!queue) {
         return FALSE;
     }
-    if (queue->n_events == queue->depth) {
+    if (emulator->drop_events) {
+        emulator->drop_events--;
+        return TRUE;
+    }
+    if (queue->n_events == queue->depth || emulator->overflow_events) {
+        emulator->overflow_events -= emulator->overflow_events ? 1 : 0;
         event = queue->lost;
     } else {
         event = g_malloc0(sizeof(*event) + size);
@@ -150,6 +138,7 @@ static const EmuFdOps queue_ops = {
     .release = queue_release,
     .ioctl = viommui_emu_fd_no_ioctl,
     .read = queue_read,
+    .write = viommui_emu_fd_no_write,
     .pread = queue_pread,
     .pwrite = viommui_emu_fd_no_pwrite,
     .pollable = TRUE,

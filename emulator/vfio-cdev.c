@@ -25,7 +25,7 @@ static void file_release(EmuFd *file)
 
     if (vfio->idev) {
         viommui_emu_edu_disable(&vfio->device->edu);
-        viommui_emu_device_unbind(vfio->idev);
+        viommui_emu_vfio_unbind(vfio->idev);
         vfio->device->opened = FALSE;
     }
     g_free(vfio);
@@ -76,25 +76,20 @@ static int bind_iommufd(VfioFile *vfio, void *arg)
     return viommui_emu_copy_to_user(&user->out_devid, &id, sizeof(id));
 }
 
-/*
- * edu has no PASIDs, so no HWPT is fit for one; what the kernel says depends only on
- * how far it gets.
- */
-static int attach_pasid(VfioFile *vfio, const struct vfio_device_attach_iommufd_pt *attach)
+/* What follows the fixed part when a flag says so. */
+static int copy_pasid(guint32 *pasid, guint32 argsz, gsize minsz, const void *arg)
 {
-    if (attach->argsz < sizeof(*attach)) {
+    if (argsz < minsz + sizeof(*pasid)) {
         return -EINVAL;
     }
-    return viommui_emu_object_get(vfio->idev->obj.ctx, attach->pt_id, EMU_OBJECT_ANY)
-               ? -EINVAL
-               : -ENOENT;
+    return viommui_emu_copy_from_user(pasid, (const guint8 *)arg + minsz, sizeof(*pasid));
 }
 
 static int attach_pt(VfioFile *vfio, void *arg)
 {
     const gsize minsz = G_STRUCT_OFFSET(struct vfio_device_attach_iommufd_pt, pasid);
     struct vfio_device_attach_iommufd_pt *user = arg;
-    struct vfio_device_attach_iommufd_pt attach;
+    struct vfio_device_attach_iommufd_pt attach = {0};
     int ret = viommui_emu_copy_from_user(&attach, arg, minsz);
 
     if (ret < 0) {
@@ -104,9 +99,14 @@ static int attach_pt(VfioFile *vfio, void *arg)
         return -EINVAL;
     }
     if (attach.flags & VFIO_DEVICE_ATTACH_PASID) {
-        return attach_pasid(vfio, &attach);
+        ret = copy_pasid(&attach.pasid, attach.argsz, minsz, arg);
+        if (ret < 0) {
+            return ret;
+        }
+        ret = viommui_emu_vfio_attach_pasid(vfio->idev, attach.pasid, &attach.pt_id);
+    } else {
+        ret = viommui_emu_vfio_attach(vfio->idev, &attach.pt_id);
     }
-    ret = viommui_emu_device_attach(vfio->idev, &attach.pt_id);
     if (ret < 0) {
         return ret;
     }
@@ -116,7 +116,7 @@ static int attach_pt(VfioFile *vfio, void *arg)
 static int detach_pt(VfioFile *vfio, void *arg)
 {
     const gsize minsz = G_STRUCT_OFFSET(struct vfio_device_detach_iommufd_pt, pasid);
-    struct vfio_device_detach_iommufd_pt detach;
+    struct vfio_device_detach_iommufd_pt detach = {0};
     int ret = viommui_emu_copy_from_user(&detach, arg, minsz);
 
     if (ret < 0) {
@@ -126,9 +126,13 @@ static int detach_pt(VfioFile *vfio, void *arg)
         return -EINVAL;
     }
     if (detach.flags & VFIO_DEVICE_DETACH_PASID) {
-        return detach.argsz < sizeof(detach) ? -EINVAL : 0; /* none is attached */
+        ret = copy_pasid(&detach.pasid, detach.argsz, minsz, arg);
+        if (ret == 0) {
+            viommui_emu_vfio_detach_pasid(vfio->idev, detach.pasid);
+        }
+        return ret;
     }
-    viommui_emu_device_detach(vfio->idev);
+    viommui_emu_vfio_detach(vfio->idev);
     return 0;
 }
 
@@ -310,6 +314,7 @@ static const EmuFdOps file_ops = {
     .release = file_release,
     .ioctl = file_ioctl,
     .read = viommui_emu_fd_read_on,
+    .write = viommui_emu_fd_write_on,
     .pread = file_pread,
     .pwrite = file_pwrite,
     .pollable = FALSE,

@@ -19,6 +19,7 @@ typedef enum {
     VIOMMU_EMULATOR_OBJECT_VIOMMU,
     VIOMMU_EMULATOR_OBJECT_VDEVICE,
     VIOMMU_EMULATOR_OBJECT_VEVENTQ,
+    VIOMMU_EMULATOR_OBJECT_FAULT_QUEUE,
     VIOMMU_EMULATOR_OBJECT_FD, /* open emulated descriptors of every kind */
     VIOMMU_EMULATOR_N_OBJECTS,
 } ViommuEmulatorObject;
@@ -42,6 +43,7 @@ guint viommu_emulator_count_tombstones(ViommuEmulator *emulator);
 #define VIOMMU_EMULATOR_CALL_CLOSE 2UL
 #define VIOMMU_EMULATOR_CALL_READ  3UL
 #define VIOMMU_EMULATOR_CALL_IOCTL 4UL
+#define VIOMMU_EMULATOR_CALL_WRITE 5UL
 /* any other value: that ioctl request */
 guint64 viommu_emulator_count_calls(ViommuEmulator *emulator, unsigned long call);
 void viommu_emulator_reset_calls(ViommuEmulator *emulator);

@@ -32,6 +32,7 @@ typedef struct {
     int (*close)(void *data, int fd);
     int (*ioctl)(void *data, int fd, unsigned long request, void *arg);
     ssize_t (*read)(void *data, int fd, void *buf, size_t size);
+    ssize_t (*write)(void *data, int fd, const void *buf, size_t size);
     ssize_t (*pread)(void *data, int fd, void *buf, size_t size, int64_t offset);
     ssize_t (*pwrite)(void *data, int fd, const void *buf, size_t size, int64_t offset);
     int (*poll)(void *data, struct pollfd *fds, size_t n_fds, int timeout_ms);

@@ -54,6 +54,13 @@ static ssize_t spy_read(void *data, int fd, void *buf, size_t size)
     return spy->under->ops->read(spy->under->data, fd, buf, size);
 }
 
+static ssize_t spy_write(void *data, int fd, const void *buf, size_t size)
+{
+    Spy *spy = data;
+
+    return spy->under->ops->write(spy->under->data, fd, buf, size);
+}
+
 static ssize_t spy_pread(void *data, int fd, void *buf, size_t size, int64_t offset)
 {
     Spy *spy = data;
@@ -94,6 +101,7 @@ static const ViommuSeamOps spy_ops = {
     .close = spy_close,
     .ioctl = spy_ioctl,
     .read = spy_read,
+    .write = spy_write,
     .pread = spy_pread,
     .pwrite = spy_pwrite,
     .poll = spy_poll,
