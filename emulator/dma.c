@@ -3,16 +3,32 @@
  * DMA of a device: translated page by page, each page on its own, as on a bus.
  *
  * Invariants: bytes move only where the IOMMU's answer is mapped in its IOAS with that
- * permission at this moment, whatever a cache says.
+ * permission at this moment, whatever a cache says; every write leaves its mark on the
+ * HWPT that it went through.
  *
- * Up: edu.c and inspect.c. Down: EmuIommuOps.translate, ioas-map.c.
+ * Up: edu.c, inspect-dma.c, and dma-wait.c for what was refused at first. Down:
+ * EmuIommuOps.translate, ioas-map.c, hwpt.c.
  */
 #include "iommufd.h"
 
-int viommui_emu_dma_page(EmuDevice *device, guint64 iova, void *data, gsize size,
-                         gboolean write)
+static void mark_dirty(const EmuDevice *device, const EmuAccess *access, guint64 ipa)
 {
-    const EmuAccess access = {.iova = iova, .write = write};
+    EmuHwpt *hwpt = NULL;
+
+    if (access->has_pasid) {
+        hwpt = viommui_emu_group_hwpt(device->group, access->pasid);
+    }
+    /* A guest's own PASIDs go by way of the requester ID's HWPT. */
+    if (!hwpt) {
+        hwpt = viommui_emu_group_hwpt(device->group, 0);
+    }
+    if (hwpt) {
+        viommui_emu_hwpt_mark_dirty(viommui_emu_hwpt_paging(hwpt), ipa);
+    }
+}
+
+int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, gsize size)
+{
     EmuIoas *ioas = NULL;
     guint64 ipa = 0;
     void *host;
@@ -21,20 +37,38 @@ int viommui_emu_dma_page(EmuDevice *device, guint64 iova, void *data, gsize size
     if (!device->idev) {
         return -EFAULT;
     }
-    ret = device->iommu->ops->translate(device, &access, &ipa, &ioas);
+    ret = device->iommu->ops->translate(device, access, &ipa, &ioas);
     if (ret < 0) {
         return ret;
     }
-    host = viommui_emu_ioas_host(ioas, ipa, size, write);
+    host = viommui_emu_ioas_host(ioas, ipa, size, access->write);
     if (!host) {
         return -EFAULT;
     }
-    if (write) {
+    if (access->write) {
         memcpy(host, data, size);
-    } else {
+        mark_dirty(device, access, ipa);
+    } else if (data) {
         memcpy(data, host, size);
     }
     return 0;
+}
+
+int viommui_emu_dma_access(EmuDevice *device, const EmuAccess *access, void *data,
+                           gsize size, gboolean in_device)
+{
+    int ret = viommui_emu_dma_try(device, access, data, size);
+
+    return ret == -EINPROGRESS ? viommui_emu_dma_wait(device, access, data, size, in_device)
+                               : ret;
+}
+
+int viommui_emu_dma_page(EmuDevice *device, guint64 iova, void *data, gsize size,
+                         gboolean write)
+{
+    const EmuAccess access = {.iova = iova, .write = write};
+
+    return viommui_emu_dma_access(device, &access, data, size, FALSE);
 }
 
 void viommui_emu_dma(EmuDevice *device, guint64 iova, void *data, gsize size,
@@ -44,8 +78,9 @@ void viommui_emu_dma(EmuDevice *device, guint64 iova, void *data, gsize size,
 
     while (size) {
         gsize part = MIN(size, EMU_PAGE_SIZE - iova % EMU_PAGE_SIZE);
+        const EmuAccess access = {.iova = iova, .write = write};
 
-        if (viommui_emu_dma_page(device, iova, bytes, part, write) < 0 && !write) {
+        if (viommui_emu_dma_access(device, &access, bytes, part, TRUE) < 0 && !write) {
             memset(bytes, 0, part);
         }
         iova += part;

@@ -16,6 +16,7 @@ static void device_free(gpointer data)
 
     device->iommu->ops->device_free(device->iommu, device->iommu_priv);
     g_array_unref(device->partial);
+    viommui_emu_dma_forget(device);
     g_free(device->bdf);
     g_free(device);
 }
@@ -90,16 +91,25 @@ const ViommuSeam *viommu_emulator_get_seam(ViommuEmulator *emulator)
     return &emulator->seam;
 }
 
-guint viommu_emulator_add_smmuv3(ViommuEmulator *emulator,
-                                 const ViommuEmulatorSmmuv3Config *config)
+static guint add_iommu(ViommuEmulator *emulator, EmuIommu *iommu)
 {
-    EmuIommu *iommu = viommui_emu_smmuv3_new(config);
-
     pthread_mutex_lock(&emulator->lock);
     iommu->index = emulator->iommus->len;
     g_ptr_array_add(emulator->iommus, iommu);
     pthread_mutex_unlock(&emulator->lock);
     return iommu->index;
+}
+
+guint viommu_emulator_add_smmuv3(ViommuEmulator *emulator,
+                                 const ViommuEmulatorSmmuv3Config *config)
+{
+    return add_iommu(emulator, viommui_emu_smmuv3_new(config));
+}
+
+guint viommu_emulator_add_vtd(ViommuEmulator *emulator,
+                              const ViommuEmulatorVtdConfig *config)
+{
+    return add_iommu(emulator, viommui_emu_vtd_new(config));
 }
 
 EmuDevice *viommui_emu_find_device(ViommuEmulator *emulator, const char *bdf)

@@ -157,6 +157,9 @@ static int insert_area(EmuIoas *ioas, EmuArea *area, guint64 addr, guint64 lengt
     if (ioas->hwpts->len && !area->file_map && !viommui_emu_is_mapped(area->host, length)) {
         return -EFAULT;
     }
+    if (!(flags & IOMMU_IOAS_MAP_WRITEABLE) && viommui_emu_ioas_forces_writable(ioas)) {
+        return -EINVAL;
+    }
     area->first = *iova;
     area->last = *iova + (length - 1);
     area->readable = !!(flags & IOMMU_IOAS_MAP_READABLE);

@@ -115,6 +115,30 @@ static gboolean areas_are_present(const EmuIoas *ioas)
     return TRUE;
 }
 
+gboolean viommui_emu_ioas_forces_writable(const EmuIoas *ioas)
+{
+    for (guint i = 0; i < ioas->hwpts->len; i++) {
+        const EmuHwpt *hwpt = g_ptr_array_index(ioas->hwpts, i);
+
+        if (hwpt->force_writable) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static gboolean areas_are_writable(const EmuIoas *ioas)
+{
+    for (guint i = 0; i < ioas->areas->len; i++) {
+        const EmuArea *area = g_ptr_array_index(ioas->areas, i);
+
+        if (!area->writable) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 int viommui_emu_ioas_add_hwpt(EmuIoas *ioas, EmuHwpt *hwpt)
 {
     guint64 alignment = MAX(hwpt->page_size, ioas->alignment);
@@ -135,6 +159,10 @@ int viommui_emu_ioas_add_hwpt(EmuIoas *ioas, EmuHwpt *hwpt)
     if (!ioas->hwpts->len && !areas_are_present(ioas)) {
         viommui_emu_ioas_unreserve(ioas, hwpt);
         return -EFAULT;
+    }
+    if (hwpt->force_writable && !areas_are_writable(ioas)) {
+        viommui_emu_ioas_unreserve(ioas, hwpt);
+        return -EINVAL;
     }
     ioas->alignment = alignment;
     g_ptr_array_add(ioas->hwpts, hwpt);

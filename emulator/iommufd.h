@@ -83,6 +83,7 @@ struct EmuHwpt {
     gboolean listed; /* in ioas->hwpts */
     guint64 aperture_last;
     guint64 page_size;
+    gboolean force_writable; /* a read-only mapping of its IOAS is -EINVAL */
     gboolean has_dirty;     /* it was allocated with dirty tracking */
     gboolean dirty_enabled; /* writes are recorded */
     GHashTable *dirty;      /* pages by IOVA, 4 KiB each, written since last cleared */
@@ -181,6 +182,8 @@ int viommui_emu_ioas_reserve(EmuIoas *ioas, guint64 first, guint64 last,
                              gconstpointer owner);
 void viommui_emu_ioas_unreserve(EmuIoas *ioas, gconstpointer owner);
 int viommui_emu_ioas_add_hwpt(EmuIoas *ioas, EmuHwpt *hwpt);
+/* Some HWPT of the IOAS refuses read-only mappings. */
+gboolean viommui_emu_ioas_forces_writable(const EmuIoas *ioas);
 void viommui_emu_ioas_remove_hwpt(EmuIoas *ioas, EmuHwpt *hwpt);
 const EmuReserved *viommui_emu_ioas_reserved(const EmuIoas *ioas, guint64 first,
                                              guint64 last);

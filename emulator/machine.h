@@ -24,6 +24,7 @@ typedef struct {
     guint32 pasid;
     gboolean exec;
     gboolean privileged;
+    ViommuEmulatorCache *ret_cache; /* who answered; NULL: nobody wants to know */
 } EmuAccess;
 
 /*
@@ -86,7 +87,9 @@ typedef struct EmuIommuOps {
     int (*attach)(EmuDevice *device, EmuHwpt *hwpt);
     /*
      * Translate one access within a page. *ret_ioas is whose memory *ret_ipa lies in.
-     * -EFAULT when refused; the event, if any, has been delivered.
+     * -EFAULT when refused; the event, if any, has been delivered. -EINPROGRESS: the
+     * device may ask for the page and try again. -EADDRNOTAVAIL: it was an interrupt
+     * message.
      */
     int (*translate)(EmuDevice *device, const EmuAccess *access, guint64 *ret_ipa,
                      EmuIoas **ret_ioas);
@@ -171,6 +174,8 @@ struct EmuDevice {
     gboolean opened; /* some file holds it */
     gboolean gone;   /* unplugged */
     GArray *partial; /* EmuPageRequest of groups whose last is still to come */
+    GQueue waiting;  /* DMA that asked for a page; dma-wait.c */
+    guint32 next_request;
     EmuEdu edu;
 };
 
@@ -202,6 +207,22 @@ int viommui_emu_dma_page(EmuDevice *device, guint64 iova, void *data, gsize size
 void viommui_emu_dma(EmuDevice *device, guint64 iova, void *data, gsize size,
                      gboolean write);
 
+/*
+ * One access within a page, waiting for the page if that can be. `in_device`: data is the
+ * device's own memory and may be read to later.
+ */
+int viommui_emu_dma_access(EmuDevice *device, const EmuAccess *access, void *data,
+                           gsize size, gboolean in_device);
+/* The same without waiting. A read to NULL only translates. */
+int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, gsize size);
+
+/* dma-wait.c: -EINPROGRESS, or -EFAULT when nobody will answer */
+int viommui_emu_dma_wait(EmuDevice *device, const EmuAccess *access, void *data, gsize size,
+                         gboolean in_device);
+/* The device gets the answer to its page request. */
+void viommui_emu_dma_answer(EmuDevice *device, const EmuPageRequest *last, guint32 code);
+void viommui_emu_dma_forget(EmuDevice *device);
+
 /* edu.c */
 #define EMU_EDU_BAR_SIZE    (1ULL << 20)
 #define EMU_EDU_CONFIG_SIZE 256
@@ -218,5 +239,8 @@ void viommui_emu_edu_config_write(EmuEdu *edu, guint64 offset, const guint8 *buf
 
 /* smmuv3-driver.c */
 EmuIommu *viommui_emu_smmuv3_new(const ViommuEmulatorSmmuv3Config *config);
+
+/* vtd-driver.c */
+EmuIommu *viommui_emu_vtd_new(const ViommuEmulatorVtdConfig *config);
 
 #endif

@@ -49,6 +49,25 @@ void viommu_emulator_smmuv3_defaults(ViommuEmulatorSmmuv3Config *ret_config);
 guint viommu_emulator_add_smmuv3(ViommuEmulator *emulator,
                                  const ViommuEmulatorSmmuv3Config *config);
 
+/* What an emulated VT-d remapping unit is (the VT-d specification, 11.4.2 and 11.4.3). */
+typedef struct {
+    guint64 cap;
+    guint64 ecap;
+    guint host_bits; /* host address width: bits above are reserved in tables */
+    /*
+     * Linux 7.3 reports erratum 772415 of every unit, and refuses read-only mappings in
+     * a nesting parent: as if it did neither.
+     */
+    gboolean without_errata_772415;
+} ViommuEmulatorVtdConfig;
+
+/* Fill in a unit with scalable mode, nesting, PASIDs, page requests, 57-bit addresses. */
+void viommu_emulator_vtd_defaults(ViommuEmulatorVtdConfig *ret_config);
+
+/* Add a remapping unit; the number returned names it in a device's config. */
+guint viommu_emulator_add_vtd(ViommuEmulator *emulator,
+                              const ViommuEmulatorVtdConfig *config);
+
 /*
  * A PCI function with an emulated IOMMU in front of it: QEMU's "edu" DMA test device
  * (1234:11e8), already bound to vfio-pci. Its cdev is /dev/vfio/devices/vfioN, N

@@ -84,6 +84,38 @@ int viommu_emulator_dma(ViommuEmulator *emulator, const char *bdf, guint64 iova,
 int viommu_emulator_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova,
                          gboolean write, guint64 *ret_ipa);
 
+/* One access, with all that can come with it. */
+typedef struct {
+    guint64 iova;
+    gboolean write;
+    gboolean has_pasid; /* SubstreamID, on an SMMU */
+    guint32 pasid;
+    gboolean privileged; /* asked for; with a PASID only, like exec */
+    gboolean exec;
+} ViommuEmulatorAccess;
+
+/* Who answered a look: nobody, a walk was made; the IOMMU's TLB; the device's own. */
+typedef enum {
+    VIOMMU_EMULATOR_CACHE_NONE,
+    VIOMMU_EMULATOR_CACHE_TLB,
+    VIOMMU_EMULATOR_CACHE_ATC,
+} ViommuEmulatorCache;
+
+/*
+ * viommu_emulator_dma() and viommu_emulator_peek() of any access. A DMA may also answer
+ * -EINPROGRESS: the device has sent a page request and waits. With a successful response
+ * a write is then carried out; a read has to be made again. -EADDRNOTAVAIL: on VT-d the
+ * write was an interrupt message and met no memory.
+ */
+int viommu_emulator_dma_as(ViommuEmulator *emulator, const char *bdf,
+                           const ViommuEmulatorAccess *access, void *data, gsize size);
+int viommu_emulator_peek_as(ViommuEmulator *emulator, const char *bdf,
+                            const ViommuEmulatorAccess *access, guint64 *ret_ipa,
+                            ViommuEmulatorCache *ret_cache);
+
+/* How many DMAs of the device wait for a page response. */
+guint viommu_emulator_dma_waiting(ViommuEmulator *emulator, const char *bdf);
+
 /* TRUE while the device's DMA is refused whatever the address (blocked or aborting). */
 gboolean viommu_emulator_device_is_blocked(ViommuEmulator *emulator, const char *bdf);
 

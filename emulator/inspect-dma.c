@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DMA and looks at translations behind the back of the code under test, with all that
+ * an access can have: PASID, privilege, which cache answered.
+ *
+ * Up: the public header. Down: dma.c, EmuIommuOps.translate.
+ */
+#include "iommufd.h"
+
+static EmuAccess to_access(const ViommuEmulatorAccess *access)
+{
+    return (EmuAccess){
+        .iova = access->iova,
+        .write = access->write,
+        .has_pasid = access->has_pasid,
+        .pasid = access->pasid,
+        .privileged = access->has_pasid && access->privileged,
+        .exec = access->has_pasid && access->exec,
+    };
+}
+
+int viommu_emulator_dma_as(ViommuEmulator *emulator, const char *bdf,
+                           const ViommuEmulatorAccess *access, void *data, gsize size)
+{
+    const EmuAccess inner = to_access(access);
+    EmuDevice *device;
+    int ret;
+
+    if (!size || size > EMU_PAGE_SIZE - access->iova % EMU_PAGE_SIZE) {
+        return -EINVAL;
+    }
+    if (!data) {
+        return -EFAULT;
+    }
+    pthread_mutex_lock(&emulator->lock);
+    device = viommui_emu_find_device(emulator, bdf);
+    ret = device ? viommui_emu_dma_access(device, &inner, data, size, FALSE) : -ENODEV;
+    pthread_mutex_unlock(&emulator->lock);
+    return ret;
+}
+
+static int peek(EmuDevice *device, EmuAccess *access, guint64 *ret_ipa)
+{
+    EmuIoas *ioas = NULL;
+    guint64 ipa = 0;
+    int ret;
+
+    if (!device->idev) {
+        return -EFAULT;
+    }
+    access->peek = TRUE;
+    ret = device->iommu->ops->translate(device, access, &ipa, &ioas);
+    if (ret < 0) {
+        return ret;
+    }
+    if (!viommui_emu_ioas_host(ioas, ipa, 1, access->write)) {
+        return -EFAULT;
+    }
+    if (ret_ipa) {
+        *ret_ipa = ipa;
+    }
+    return 0;
+}
+
+int viommu_emulator_peek_as(ViommuEmulator *emulator, const char *bdf,
+                            const ViommuEmulatorAccess *access, guint64 *ret_ipa,
+                            ViommuEmulatorCache *ret_cache)
+{
+    ViommuEmulatorCache cache = VIOMMU_EMULATOR_CACHE_NONE;
+    EmuAccess inner = to_access(access);
+    EmuDevice *device;
+    int ret;
+
+    inner.ret_cache = &cache;
+    pthread_mutex_lock(&emulator->lock);
+    device = viommui_emu_find_device(emulator, bdf);
+    ret = device ? peek(device, &inner, ret_ipa) : -ENODEV;
+    pthread_mutex_unlock(&emulator->lock);
+    if (ret == 0 && ret_cache) {
+        *ret_cache = cache;
+    }
+    return ret;
+}
+
+guint viommu_emulator_dma_waiting(ViommuEmulator *emulator, const char *bdf)
+{
+    EmuDevice *device;
+    guint count;
+
+    pthread_mutex_lock(&emulator->lock);
+    device = viommui_emu_find_device(emulator, bdf);
+    count = device ? g_queue_get_length(&device->waiting) : 0;
+    pthread_mutex_unlock(&emulator->lock);
+    return count;
+}
