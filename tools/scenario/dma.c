@@ -70,10 +70,15 @@ static gboolean check_id(DmaDevice *dma, gint64 config, GError **error)
 gboolean dma_device_init(DmaDevice *dma, const ViommuSeam *seam, ViommuHostDevice *device,
                          GError **error)
 {
+    return dma_device_init_fd(dma, seam, viommu_host_device_get_fd(device), error);
+}
+
+gboolean dma_device_init_fd(DmaDevice *dma, const ViommuSeam *seam, int fd, GError **error)
+{
     gint64 config;
     guint16 command;
 
-    *dma = (DmaDevice){.seam = seam, .fd = viommu_host_device_get_fd(device)};
+    *dma = (DmaDevice){.seam = seam, .fd = fd};
     if (!get_region(dma, VFIO_PCI_CONFIG_REGION_INDEX, &config, error) ||
         !check_id(dma, config, error) ||
         !get_region(dma, VFIO_PCI_BAR0_REGION_INDEX, &dma->registers, error) ||

@@ -19,6 +19,8 @@ typedef struct {
 /* Refuses devices it cannot drive, naming their ID. */
 gboolean dma_device_init(DmaDevice *dma, const ViommuSeam *seam, ViommuHostDevice *device,
                          GError **error);
+/* The same by a bound cdev descriptor. */
+gboolean dma_device_init_fd(DmaDevice *dma, const ViommuSeam *seam, int fd, GError **error);
 
 /* Memory to the device's buffer, and the other way; up to 4 KiB, complete on return. */
 gboolean dma_load(DmaDevice *dma, guint64 iova, gsize size, GError **error);

@@ -13,7 +13,7 @@ gboolean guest_memory_init(GuestMemory *memory, ViommuHost *host, guint64 base, 
                            gboolean by_memfd, GError **error)
 {
     ViommuMapFlags flags = VIOMMU_MAP_READ | VIOMMU_MAP_WRITE;
-    gboolean ok;
+    gboolean ok = TRUE;
 
     *memory = (GuestMemory){
         .host = host, .base = base, .size = size, .memfd = -1, .next_free = base};
@@ -36,8 +36,9 @@ gboolean guest_memory_init(GuestMemory *memory, ViommuHost *host, guint64 base, 
         guest_memory_clear(memory);
         return FALSE;
     }
-    ok = by_memfd ? viommu_host_map_fd(host, base, size, memory->memfd, 0, flags, error)
-                  : viommu_host_map(host, base, size, memory->bytes, flags, error);
+    if (host)
+        ok = by_memfd ? viommu_host_map_fd(host, base, size, memory->memfd, 0, flags, error)
+                      : viommu_host_map(host, base, size, memory->bytes, flags, error);
     if (!ok) {
         memory->host = NULL;
         guest_memory_clear(memory);

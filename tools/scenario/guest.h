@@ -23,7 +23,10 @@ typedef struct {
     guint64 next_free;
 } GuestMemory;
 
-/* Make memory and map it at base, by memfd or by address; both are ways a VMM does it. */
+/*
+ * Make memory and map it at base, by memfd or by address; both are ways a VMM does it.
+ * Without a host it is the caller who maps it.
+ */
 gboolean guest_memory_init(GuestMemory *memory, ViommuHost *host, guint64 base, gsize size,
                            gboolean by_memfd, GError **error);
 /* Unmaps it too. Of one never initialised: nothing. */
