@@ -296,7 +296,7 @@ static int attach_auto(EmuIdev *idev, guint32 pasid, EmuIoas *ioas, AttachFn att
             return ret;
         }
     }
-    ret = viommui_emu_hwpt_paging_new(ioas, idev, 0, FALSE, &hwpt);
+    ret = viommui_emu_hwpt_paging_new(ioas, idev->device->iommu, 0, FALSE, &hwpt);
     if (ret < 0) {
         return ret;
     }
@@ -384,11 +384,7 @@ static int put_hw_info(const struct iommu_hw_info *cmd, const guint8 *info, guin
     if (ret < 0 || common == cmd->data_len) {
         return ret;
     }
-    if (!user) {
-        return -EFAULT;
-    }
-    memset(user + common, 0, cmd->data_len - common);
-    return 0;
+    return viommui_emu_clear_user(user + common, cmd->data_len - common);
 }
 
 int viommui_emu_get_hw_info(EmuUcmd *ucmd)
@@ -429,6 +425,5 @@ int viommui_emu_get_hw_info(EmuUcmd *ucmd)
         cmd->out_capabilities |= IOMMU_HW_CAP_DIRTY_TRACKING;
     }
     cmd->out_max_pasid_log2 = (guint8)iommu->ops->pasid_bits(idev->device);
-    viommui_emu_respond(ucmd, sizeof(*cmd));
-    return 0;
+    return viommui_emu_respond(ucmd, sizeof(*cmd));
 }

@@ -34,7 +34,7 @@ int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, 
     void *host;
     int ret;
 
-    if (!device->idev) {
+    if (!device->group->owner || device->gone) {
         return -EFAULT;
     }
     ret = device->iommu->ops->translate(device, access, &ipa, &ioas);
@@ -46,12 +46,11 @@ int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, 
         return -EFAULT;
     }
     if (access->write) {
-        memcpy(host, data, size);
         mark_dirty(device, access, ipa);
-    } else if (data) {
-        memcpy(data, host, size);
+        return viommui_emu_copy_to_user(host, data, size);
     }
-    return 0;
+    /* Asking whether it is there: a kernel would have kept it from being unmapped. */
+    return data ? viommui_emu_copy_from_user(data, host, size) : 0;
 }
 
 int viommui_emu_dma_access(EmuDevice *device, const EmuAccess *access, void *data,

@@ -124,6 +124,7 @@ void viommui_emu_fd_set_readable(int fd, gboolean readable);
 
 int viommui_emu_copy_from_user(void *dst, const void *src, gsize size);
 int viommui_emu_copy_to_user(void *dst, const void *src, gsize size);
+int viommui_emu_clear_user(void *dst, gsize size);
 /* A struct that may be shorter (zero-filled) or longer (-E2BIG unless zeroes). */
 int viommui_emu_copy_struct(void *dst, gsize known, const void *src, gsize size);
 /* FALSE when part of the range is not memory of this process. */

@@ -27,6 +27,7 @@ static void group_free(gpointer data)
 
     g_ptr_array_unref(group->devices);
     g_hash_table_unref(group->handles);
+    g_free(group->vfio);
     g_free(group);
 }
 

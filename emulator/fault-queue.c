@@ -312,7 +312,11 @@ int viommui_emu_fault_alloc(EmuUcmd *ucmd)
     fault->obj.users = 1; /* the descriptor */
     cmd->out_fault_id = fault->obj.id;
     cmd->out_fault_fd = (guint32)fd;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
+    if (viommui_emu_respond(ucmd, sizeof(*cmd)) < 0) {
+        viommui_emu_fd_close(viommui_emu_fd_find(ucmd->ctx->emulator, fd));
+        viommui_emu_object_destroy(&fault->obj);
+        return -EFAULT;
+    }
     return 0;
 }
 

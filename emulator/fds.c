@@ -13,7 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "emu.h"
+#include "vfio.h"
 
 int viommui_emu_fd_no_ioctl(EmuFd *file, unsigned long request, void *arg)
 {
@@ -139,10 +139,9 @@ int viommui_emu_fd_new(ViommuEmulator *emulator, const char *path, const EmuFdOp
     return fd;
 }
 
-/* "/dev/vfio/devices/vfioN" with N in plain decimal; -1 when it is not that. */
-static gint64 vfio_index(const char *path)
+/* A path that is `prefix` and a number in plain decimal; -1 when it is not that. */
+static gint64 numbered(const char *path, const char *prefix)
 {
-    static const char prefix[] = "/dev/vfio/devices/vfio";
     const char *digits = path + strlen(prefix);
 
     if (!g_str_has_prefix(path, prefix) || !g_ascii_isdigit(digits[0]) ||
@@ -155,10 +154,17 @@ static gint64 vfio_index(const char *path)
 
 static int open_path(ViommuEmulator *emulator, const char *path)
 {
-    gint64 index = vfio_index(path);
+    gint64 index = numbered(path, "/dev/vfio/devices/vfio");
+    gint64 group = numbered(path, "/dev/vfio/");
 
     if (g_str_equal(path, "/dev/iommu")) {
         return viommui_emu_iommufd_open(emulator, path);
+    }
+    if (g_str_equal(path, "/dev/vfio/vfio")) {
+        return viommui_emu_container_open(emulator, path);
+    }
+    if (group >= 0) {
+        return viommui_emu_vfio_group_open(emulator, path, (int)group);
     }
     if (index >= 0 && index < emulator->devices->len) {
         return viommui_emu_vfio_open(emulator, path, (guint)index);

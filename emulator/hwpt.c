@@ -74,10 +74,9 @@ void viommui_emu_hwpt_put(EmuHwpt *hwpt)
     }
 }
 
-int viommui_emu_hwpt_paging_new(EmuIoas *ioas, EmuIdev *idev, guint32 flags,
+int viommui_emu_hwpt_paging_new(EmuIoas *ioas, EmuIommu *iommu, guint32 flags,
                                 gboolean has_user_data, EmuHwpt **ret_hwpt)
 {
-    EmuIommu *iommu = idev->device->iommu;
     EmuHwpt *hwpt;
     int ret;
 
@@ -129,8 +128,8 @@ static int alloc_paging(EmuIoas *ioas, EmuIdev *idev, const struct iommu_hwpt_al
                         EmuHwpt **ret_hwpt)
 {
     EmuHwpt *hwpt = NULL;
-    int ret =
-        viommui_emu_hwpt_paging_new(ioas, idev, cmd->flags, cmd->data_len != 0, &hwpt);
+    int ret = viommui_emu_hwpt_paging_new(ioas, idev->device->iommu, cmd->flags,
+                                          cmd->data_len != 0, &hwpt);
 
     if (ret < 0) {
         return ret;
@@ -237,8 +236,7 @@ int viommui_emu_hwpt_alloc(EmuUcmd *ucmd)
                                hwpt->parent ? EMU_OBJECT_HWPT_NESTED
                                             : EMU_OBJECT_HWPT_PAGING);
     cmd->out_hwpt_id = hwpt->obj.id;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
-    return 0;
+    return viommui_emu_respond_new(ucmd, sizeof(*cmd), &hwpt->obj);
 }
 
 /* *done is what the answer says was handled: 0 unless a driver was reached. */
@@ -289,6 +287,5 @@ int viommui_emu_hwpt_invalidate(EmuUcmd *ucmd)
     int ret = invalidate(ucmd, cmd, &done);
 
     cmd->entry_num = done;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
-    return ret;
+    return viommui_emu_respond(ucmd, sizeof(*cmd)) < 0 ? -EFAULT : ret;
 }

@@ -210,7 +210,7 @@ static int peek(EmuDevice *device, guint64 iova, gboolean write, guint64 *ret_ip
     guint64 ipa = 0;
     int ret;
 
-    if (!device->idev) {
+    if (!device->group->owner || device->gone) {
         return -EFAULT;
     }
     ret = device->iommu->ops->translate(device, &access, &ipa, &ioas);
@@ -246,7 +246,7 @@ gboolean viommu_emulator_device_is_blocked(ViommuEmulator *emulator, const char 
 
     pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
-    blocked = !device || !device->idev || device->iommu->ops->is_blocking(device);
+    blocked = !device || !device->group->owner || device->gone || device->iommu->ops->is_blocking(device);
     pthread_mutex_unlock(&emulator->lock);
     return blocked;
 }

@@ -16,6 +16,18 @@ static void free_area(gpointer data)
     viommui_emu_area_free(data);
 }
 
+EmuIoas *viommui_emu_ioas_new(void)
+{
+    EmuIoas *ioas = g_new0(EmuIoas, 1);
+
+    ioas->areas = g_ptr_array_new_with_free_func(free_area);
+    ioas->reserved = g_array_new(FALSE, FALSE, sizeof(EmuReserved));
+    ioas->hwpts = g_ptr_array_new();
+    ioas->allowed = g_array_new(FALSE, FALSE, sizeof(struct iommu_iova_range));
+    ioas->alignment = 1;
+    return ioas;
+}
+
 int viommui_emu_ioas_alloc(EmuUcmd *ucmd)
 {
     struct iommu_ioas_alloc *cmd = ucmd->cmd;
@@ -24,15 +36,10 @@ int viommui_emu_ioas_alloc(EmuUcmd *ucmd)
     if (cmd->flags) {
         return -EOPNOTSUPP;
     }
-    ioas = g_new0(EmuIoas, 1);
-    ioas->areas = g_ptr_array_new_with_free_func(free_area);
-    ioas->reserved = g_array_new(FALSE, FALSE, sizeof(EmuReserved));
-    ioas->hwpts = g_ptr_array_new();
-    ioas->alignment = 1;
+    ioas = viommui_emu_ioas_new();
     viommui_emu_object_publish(ucmd->ctx, &ioas->obj, EMU_OBJECT_IOAS);
     cmd->out_ioas_id = ioas->obj.id;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
-    return 0;
+    return viommui_emu_respond_new(ucmd, sizeof(*cmd), &ioas->obj);
 }
 
 void viommui_emu_ioas_destroy(EmuObject *object)
@@ -42,6 +49,7 @@ void viommui_emu_ioas_destroy(EmuObject *object)
     g_ptr_array_unref(ioas->areas);
     g_ptr_array_unref(ioas->hwpts);
     g_array_unref(ioas->reserved);
+    g_array_unref(ioas->allowed);
     g_free(ioas);
 }
 
@@ -66,12 +74,26 @@ static gint compare_reserved(gconstpointer a, gconstpointer b)
     return left->first < right->first ? -1 : left->first > right->first;
 }
 
+/* TRUE when the caller insists on a part of the range. */
+static gboolean is_allowed(const EmuIoas *ioas, guint64 first, guint64 last)
+{
+    for (guint i = 0; i < ioas->allowed->len; i++) {
+        const struct iommu_iova_range *range =
+            &g_array_index(ioas->allowed, struct iommu_iova_range, i);
+
+        if (range->start <= last && first <= range->last) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 int viommui_emu_ioas_reserve(EmuIoas *ioas, guint64 first, guint64 last,
                              gconstpointer owner)
 {
     EmuReserved range = {first, last, owner};
 
-    if (viommui_emu_ioas_area(ioas, first, last)) {
+    if (viommui_emu_ioas_area(ioas, first, last) || is_allowed(ioas, first, last)) {
         return -EADDRINUSE;
     }
     g_array_append_val(ioas->reserved, range);
@@ -94,7 +116,7 @@ static gboolean areas_are_aligned(const EmuIoas *ioas, guint64 alignment)
     for (guint i = 0; i < ioas->areas->len; i++) {
         const EmuArea *area = g_ptr_array_index(ioas->areas, i);
 
-        if (!EMU_ALIGNED(area->first | (area->last + 1) | area->page_offset, alignment)) {
+        if (!EMU_ALIGNED(area->first | (area->last + 1) | area->start_byte, alignment)) {
             return FALSE;
         }
     }
@@ -102,17 +124,33 @@ static gboolean areas_are_aligned(const EmuIoas *ioas, guint64 alignment)
 }
 
 /* What the kernel would have to pin now, if this is the first HWPT. */
-static gboolean areas_are_present(const EmuIoas *ioas)
+static int fill_areas(const EmuIoas *ioas)
 {
     for (guint i = 0; i < ioas->areas->len; i++) {
-        const EmuArea *area = g_ptr_array_index(ioas->areas, i);
+        int ret = viommui_emu_area_fill(g_ptr_array_index(ioas->areas, i));
 
-        if (!area->file_map &&
-            !viommui_emu_is_mapped(area->host, area->last - area->first + 1)) {
-            return FALSE;
+        if (ret < 0) {
+            return ret;
         }
     }
-    return TRUE;
+    return 0;
+}
+
+/* What the options and the HWPTs ask for; the areas must meet it. */
+static int update_alignment(EmuIoas *ioas)
+{
+    guint64 alignment = ioas->no_huge ? EMU_PAGE_SIZE : 1;
+
+    for (guint i = 0; i < ioas->hwpts->len; i++) {
+        const EmuHwpt *hwpt = g_ptr_array_index(ioas->hwpts, i);
+
+        alignment = MAX(alignment, hwpt->page_size);
+    }
+    if (alignment > ioas->alignment && !areas_are_aligned(ioas, alignment)) {
+        return -EADDRINUSE;
+    }
+    ioas->alignment = alignment;
+    return 0;
 }
 
 gboolean viommui_emu_ioas_forces_writable(const EmuIoas *ioas)
@@ -156,9 +194,10 @@ int viommui_emu_ioas_add_hwpt(EmuIoas *ioas, EmuHwpt *hwpt)
             return ret;
         }
     }
-    if (!ioas->hwpts->len && !areas_are_present(ioas)) {
+    ret = ioas->hwpts->len ? 0 : fill_areas(ioas);
+    if (ret < 0) {
         viommui_emu_ioas_unreserve(ioas, hwpt);
-        return -EFAULT;
+        return ret;
     }
     if (hwpt->force_writable && !areas_are_writable(ioas)) {
         viommui_emu_ioas_unreserve(ioas, hwpt);
@@ -175,12 +214,7 @@ void viommui_emu_ioas_remove_hwpt(EmuIoas *ioas, EmuHwpt *hwpt)
     g_ptr_array_remove(ioas->hwpts, hwpt);
     hwpt->listed = FALSE;
     viommui_emu_ioas_unreserve(ioas, hwpt);
-    ioas->alignment = 1;
-    for (guint i = 0; i < ioas->hwpts->len; i++) {
-        const EmuHwpt *other = g_ptr_array_index(ioas->hwpts, i);
-
-        ioas->alignment = MAX(ioas->alignment, other->page_size);
-    }
+    update_alignment(ioas);
 }
 
 static int put_range(void *user, guint32 index, guint64 start, guint64 last)
@@ -227,6 +261,130 @@ int viommui_emu_ioas_iova_ranges(EmuUcmd *ucmd)
             next = MAX(next, range->last + 1);
         }
     }
-    viommui_emu_respond(ucmd, sizeof(*cmd));
+    if (viommui_emu_respond(ucmd, sizeof(*cmd)) < 0) {
+        return -EFAULT;
+    }
     return cmd->num_iovas > room ? -EMSGSIZE : 0;
+}
+
+/* TRUE when a range overlaps one of the sorted ones; else *ret_index is its place. */
+static gboolean find_place(const GArray *ranges, const struct iommu_iova_range *range,
+                           guint *ret_index)
+{
+    guint low = 0;
+    guint high = ranges->len;
+
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+
+        if (g_array_index(ranges, struct iommu_iova_range, middle).last < range->start) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *ret_index = low;
+    return low < ranges->len &&
+           g_array_index(ranges, struct iommu_iova_range, low).start <= range->last;
+}
+
+/* Disjoint ranges into a sorted array; each is checked before the next is read. */
+static int read_ranges(const guint8 *user, guint32 n, GArray *ranges)
+{
+    for (guint32 i = 0; i < n; i++) {
+        struct iommu_iova_range range;
+        guint index;
+        int ret =
+            viommui_emu_copy_from_user(&range, user + i * sizeof(range), sizeof(range));
+
+        if (ret < 0) {
+            return ret;
+        }
+        if (range.start >= range.last || find_place(ranges, &range, &index)) {
+            return -EINVAL;
+        }
+        g_array_insert_val(ranges, index, range);
+    }
+    return 0;
+}
+
+int viommui_emu_ioas_allow_iovas(EmuUcmd *ucmd)
+{
+    struct iommu_ioas_allow_iovas *cmd = ucmd->cmd;
+    EmuIoas *ioas =
+        (EmuIoas *)viommui_emu_object_get(ucmd->ctx, cmd->ioas_id, EMU_OBJECT_IOAS);
+    GArray *ranges;
+    int ret;
+
+    if (cmd->__reserved) {
+        return -EOPNOTSUPP;
+    }
+    if (!ioas) {
+        return -ENOENT;
+    }
+    ranges = g_array_new(FALSE, FALSE, sizeof(struct iommu_iova_range));
+    ret = read_ranges(viommui_emu_user_ptr(cmd->allowed_iovas), cmd->num_iovas, ranges);
+    for (guint i = 0; ret == 0 && i < ranges->len; i++) {
+        const struct iommu_iova_range *range =
+            &g_array_index(ranges, struct iommu_iova_range, i);
+
+        if (viommui_emu_ioas_reserved(ioas, range->start, range->last)) {
+            ret = -EADDRINUSE;
+        }
+    }
+    if (ret < 0) {
+        g_array_unref(ranges);
+        return ret;
+    }
+    g_array_unref(ioas->allowed);
+    ioas->allowed = ranges;
+    return 0;
+}
+
+int viommui_emu_ioas_set_huge(EmuIoas *ioas, gboolean huge)
+{
+    int ret;
+
+    if (huge) {
+        ioas->no_huge = FALSE;
+        return update_alignment(ioas);
+    }
+    if (ioas->no_huge) {
+        return 0;
+    }
+    if (ioas->hwpts->len && ioas->areas->len) {
+        return -EINVAL;
+    }
+    ioas->no_huge = TRUE;
+    ret = update_alignment(ioas);
+    if (ret < 0) {
+        ioas->no_huge = FALSE;
+    }
+    return ret;
+}
+
+/*
+ * The one process here takes over from itself, which changes nothing; but only files
+ * can be taken over at all.
+ */
+int viommui_emu_ioas_change_process(EmuUcmd *ucmd)
+{
+    const struct iommu_ioas_change_process *cmd = ucmd->cmd;
+
+    if (cmd->__reserved) {
+        return -EOPNOTSUPP;
+    }
+    for (guint32 id = 1; id < ucmd->ctx->slots->len; id++) {
+        const EmuIoas *ioas =
+            (EmuIoas *)viommui_emu_object_get(ucmd->ctx, id, EMU_OBJECT_IOAS);
+
+        for (guint i = 0; ioas && i < ioas->areas->len; i++) {
+            const EmuArea *area = g_ptr_array_index(ioas->areas, i);
+
+            if (area->pages->file < 0) {
+                return -EINVAL;
+            }
+        }
+    }
+    return 0;
 }

@@ -51,6 +51,16 @@ static void set_blocked(EmuGroup *group)
     group->domain = NULL;
 }
 
+int viommui_emu_group_set_domain(EmuGroup *group, EmuHwpt *hwpt)
+{
+    return group->domain ? -EBUSY : set_domain(group, hwpt);
+}
+
+void viommui_emu_group_block(EmuGroup *group)
+{
+    set_blocked(group);
+}
+
 static EmuHandle *find_handle(const EmuGroup *group, guint32 pasid)
 {
     return g_hash_table_lookup(group->handles, GUINT_TO_POINTER(pasid));
@@ -81,7 +91,7 @@ EmuHwpt *viommui_emu_group_hwpt(const EmuGroup *group, guint32 pasid)
     return !pasid ? group->domain : handle ? handle->hwpt : NULL;
 }
 
-int viommui_emu_group_claim(EmuGroup *group, EmuIommufd *owner)
+int viommui_emu_group_claim(EmuGroup *group, gconstpointer owner)
 {
     if (group->n_owners && group->owner != owner) {
         return -EPERM;

@@ -9,6 +9,8 @@
  *
  * Up: fds.c. Down: one file for each kind of object, by the two tables at the end.
  */
+#include <fcntl.h>
+
 #include "iommufd.h"
 
 /* An entry that keeps its ID from being given again. */
@@ -65,6 +67,9 @@ int viommui_emu_object_destroy(EmuObject *object)
         return -EBUSY;
     }
     object->ctx->slots->pdata[object->id] = NULL;
+    if (&object->ctx->vfio_ioas->obj == object) {
+        object->ctx->vfio_ioas = NULL;
+    }
     destroy_payload(object);
     return 0;
 }
@@ -88,9 +93,19 @@ guint viommui_emu_iommufd_count(EmuIommufd *ctx, EmuObjectType type)
     return count;
 }
 
-void viommui_emu_respond(EmuUcmd *ucmd, gsize size)
+int viommui_emu_respond(EmuUcmd *ucmd, gsize size)
 {
-    memcpy(ucmd->user, ucmd->cmd, MIN(size, ucmd->user_size));
+    return viommui_emu_copy_to_user(ucmd->user, ucmd->cmd, MIN(size, ucmd->user_size));
+}
+
+int viommui_emu_respond_new(EmuUcmd *ucmd, gsize size, EmuObject *object)
+{
+    int ret = viommui_emu_respond(ucmd, size);
+
+    if (ret < 0) {
+        viommui_emu_object_destroy(object);
+    }
+    return ret;
 }
 
 static int cmd_destroy(EmuUcmd *ucmd)
@@ -156,7 +171,7 @@ static int file_ioctl(EmuFd *file, unsigned long request, void *arg)
     int ret;
 
     if (nr < IOMMUFD_CMD_BASE || nr > IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA) {
-        return -ENOTTY;
+        return viommui_emu_vfio_compat_ioctl(file->object, request, arg);
     }
     ret = viommui_emu_copy_from_user(&ucmd.user_size, arg, sizeof(ucmd.user_size));
     if (ret < 0) {
@@ -206,7 +221,8 @@ int viommui_emu_iommufd_from_fd(ViommuEmulator *emulator, int fd, EmuIommufd **r
     EmuFd *file = viommui_emu_fd_find(emulator, fd);
 
     if (!file) {
-        return -EBADF;
+        /* The caller's own files are open descriptors, too. */
+        return fcntl(fd, F_GETFD) < 0 ? -EBADF : -EBADFD;
     }
     if (file->ops != &file_ops) {
         return -EBADFD;
@@ -244,16 +260,28 @@ static const IoctlOp ioctl_ops[] = {
     OP(IOMMU_FAULT_QUEUE_ALLOC, iommu_fault_alloc, out_fault_fd, viommui_emu_fault_alloc),
     OP(IOMMU_GET_HW_INFO, iommu_hw_info, __reserved, viommui_emu_get_hw_info),
     OP(IOMMU_HWPT_ALLOC, iommu_hwpt_alloc, __reserved, viommui_emu_hwpt_alloc),
+    OP(IOMMU_HWPT_GET_DIRTY_BITMAP, iommu_hwpt_get_dirty_bitmap, data,
+       viommui_emu_hwpt_get_dirty_bitmap),
     OP(IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate, __reserved,
        viommui_emu_hwpt_invalidate),
+    OP(IOMMU_HWPT_SET_DIRTY_TRACKING, iommu_hwpt_set_dirty_tracking, __reserved,
+       viommui_emu_hwpt_set_dirty_tracking),
+    OP(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, length, viommui_emu_hw_queue_alloc),
     OP(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, out_ioas_id, viommui_emu_ioas_alloc),
+    OP(IOMMU_IOAS_ALLOW_IOVAS, iommu_ioas_allow_iovas, allowed_iovas,
+       viommui_emu_ioas_allow_iovas),
+    OP(IOMMU_IOAS_CHANGE_PROCESS, iommu_ioas_change_process, __reserved,
+       viommui_emu_ioas_change_process),
+    OP(IOMMU_IOAS_COPY, iommu_ioas_copy, src_iova, viommui_emu_ioas_copy),
     OP(IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges, out_iova_alignment,
        viommui_emu_ioas_iova_ranges),
     OP(IOMMU_IOAS_MAP, iommu_ioas_map, iova, viommui_emu_ioas_map),
     OP(IOMMU_IOAS_MAP_FILE, iommu_ioas_map_file, iova, viommui_emu_ioas_map_file),
     OP(IOMMU_IOAS_UNMAP, iommu_ioas_unmap, length, viommui_emu_ioas_unmap),
+    OP(IOMMU_OPTION, iommu_option, val64, viommui_emu_option),
     OP(IOMMU_VDEVICE_ALLOC, iommu_vdevice_alloc, virt_id, viommui_emu_vdevice_alloc),
     OP(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, out_veventq_fd, viommui_emu_veventq_alloc),
+    OP(IOMMU_VFIO_IOAS, iommu_vfio_ioas, __reserved, viommui_emu_vfio_ioas),
     OP(IOMMU_VIOMMU_ALLOC, iommu_viommu_alloc, out_viommu_id, viommui_emu_viommu_alloc),
 };
 

@@ -40,8 +40,10 @@ typedef struct {
 struct EmuIommufd {
     ViommuEmulator *emulator;
     guint refs;
-    GPtrArray *slots;  /* by ID: NULL, an EmuObject, or the tombstone */
-    GPtrArray *groups; /* EmuIgroup in use */
+    GPtrArray *slots;        /* by ID: NULL, an EmuObject, or the tombstone */
+    GPtrArray *groups;       /* EmuIgroup in use */
+    EmuIoas *vfio_ioas;      /* what the VFIO calls mean; NULL: none */
+    gboolean charge_process; /* IOMMU_OPTION_RLIMIT_MODE */
 };
 
 /* A range of IOVAs that must stay free, and for whose sake. */
@@ -51,15 +53,24 @@ typedef struct {
     gconstpointer owner;
 } EmuReserved;
 
+/* What was mapped by one call: memory of the process, or of a file mapped by us. */
+typedef struct {
+    guint refs;
+    gboolean writable; /* a copy may not ask for more */
+    int file;          /* our own descriptor; -1: memory of the process */
+    guint64 start;     /* address, or offset in the file, of the first page */
+    gsize size;        /* of all pages up to the last byte */
+    guint8 *base;      /* where the first page lies; NULL: a file not yet mapped */
+} EmuPages;
+
+/* A part of some pages at an IOVA. */
 typedef struct {
     guint64 first;
     guint64 last;
-    guint8 *host;
+    EmuPages *pages;
+    guint64 start_byte; /* from the start of the pages' first page */
     gboolean readable;
     gboolean writable;
-    guint page_offset;
-    void *file_map; /* for MAP_FILE: our own mapping of the file */
-    gsize file_map_size;
 } EmuArea;
 
 struct EmuIoas {
@@ -67,7 +78,9 @@ struct EmuIoas {
     GPtrArray *areas;  /* EmuArea, owned, by address */
     GArray *reserved;  /* EmuReserved */
     GPtrArray *hwpts;  /* EmuHwpt of paging kind, borrowed */
+    GArray *allowed;   /* struct iommu_iova_range, sorted; what must not be reserved */
     guint64 alignment; /* of IOVAs, lengths and page offsets */
+    gboolean no_huge;  /* IOMMU_OPTION_HUGE_PAGES is 0 */
 };
 
 struct EmuHwpt {
@@ -84,9 +97,9 @@ struct EmuHwpt {
     guint64 aperture_last;
     guint64 page_size;
     gboolean force_writable; /* a read-only mapping of its IOAS is -EINVAL */
-    gboolean has_dirty;     /* it was allocated with dirty tracking */
-    gboolean dirty_enabled; /* writes are recorded */
-    GHashTable *dirty;      /* pages by IOVA, 4 KiB each, written since last cleared */
+    gboolean has_dirty;      /* it was allocated with dirty tracking */
+    gboolean dirty_enabled;  /* writes are recorded */
+    GHashTable *dirty;       /* pages by IOVA, 4 KiB each, written since last cleared */
     /* nested */
     EmuHwpt *parent;
     EmuViommu *viommu; /* NULL: made from the parent itself */
@@ -171,12 +184,22 @@ EmuObject *viommui_emu_object_get(EmuIommufd *ctx, guint32 id, EmuObjectType typ
 int viommui_emu_object_destroy(EmuObject *object);
 /* The same, leaving its ID taken. */
 void viommui_emu_object_tombstone(EmuObject *object);
-void viommui_emu_respond(EmuUcmd *ucmd, gsize size);
+/* Hand the struct back: -EFAULT, with what was done left as it is. */
+int viommui_emu_respond(EmuUcmd *ucmd, gsize size);
+/* The same, but an object that cannot be told of goes again. */
+int viommui_emu_respond_new(EmuUcmd *ucmd, gsize size, EmuObject *object);
 guint viommui_emu_iommufd_count(EmuIommufd *ctx, EmuObjectType type);
 
 /* ioas.c */
 int viommui_emu_ioas_alloc(EmuUcmd *ucmd);
+/* Not published. */
+EmuIoas *viommui_emu_ioas_new(void);
 int viommui_emu_ioas_iova_ranges(EmuUcmd *ucmd);
+int viommui_emu_ioas_allow_iovas(EmuUcmd *ucmd);
+int viommui_emu_ioas_change_process(EmuUcmd *ucmd);
+int viommui_emu_option(EmuUcmd *ucmd);
+/* FALSE and TRUE as IOMMU_OPTION_HUGE_PAGES 0 and 1. */
+int viommui_emu_ioas_set_huge(EmuIoas *ioas, gboolean huge);
 void viommui_emu_ioas_destroy(EmuObject *object);
 int viommui_emu_ioas_reserve(EmuIoas *ioas, guint64 first, guint64 last,
                              gconstpointer owner);
@@ -193,6 +216,20 @@ int viommui_emu_ioas_map(EmuUcmd *ucmd);
 int viommui_emu_ioas_map_file(EmuUcmd *ucmd);
 int viommui_emu_ioas_unmap(EmuUcmd *ucmd);
 void viommui_emu_area_free(EmuArea *area);
+/* What pinning would find: 0, or a negated errno. */
+int viommui_emu_area_fill(EmuArea *area);
+/*
+ * Remove every area inside the range, stopping with -ENOENT at the first that sticks
+ * out of it: what was removed before stays removed.
+ */
+int viommui_emu_ioas_unmap_range(EmuIoas *ioas, guint64 first, guint64 last,
+                                 guint64 *ret_unmapped);
+/* Map memory of the process at a fixed IOVA. */
+int viommui_emu_ioas_map_user(EmuIoas *ioas, guint64 iova, guint64 user, guint64 length,
+                              gboolean read, gboolean write);
+/* Make an area begin or end so that `last` is the last of one. */
+int viommui_emu_ioas_cut(EmuIoas *ioas, guint64 last);
+int viommui_emu_ioas_copy(EmuUcmd *ucmd);
 EmuArea *viommui_emu_ioas_area(const EmuIoas *ioas, guint64 first, guint64 last);
 /*
  * Where [iova, iova + size) lies in this process, or NULL: not mapped, not with that
@@ -206,7 +243,7 @@ int viommui_emu_hwpt_invalidate(EmuUcmd *ucmd);
 void viommui_emu_hwpt_paging_destroy(EmuObject *object);
 void viommui_emu_hwpt_nested_destroy(EmuObject *object);
 /* Not yet in its IOAS's list nor published. */
-int viommui_emu_hwpt_paging_new(EmuIoas *ioas, EmuIdev *idev, guint32 flags,
+int viommui_emu_hwpt_paging_new(EmuIoas *ioas, EmuIommu *iommu, guint32 flags,
                                 gboolean has_user_data, EmuHwpt **ret_hwpt);
 /* The paging HWPT itself, or a nested one's parent. */
 EmuHwpt *viommui_emu_hwpt_paging(EmuHwpt *hwpt);
@@ -214,7 +251,7 @@ EmuHwpt *viommui_emu_hwpt_paging(EmuHwpt *hwpt);
 void viommui_emu_hwpt_paging_abort(EmuHwpt *hwpt);
 /* Drop a user; an automatic HWPT goes with its last. */
 void viommui_emu_hwpt_put(EmuHwpt *hwpt);
-/* Hardware wrote memory by way of a paging HWPT; at most to the end of a page. */
+/* dirty.c: hardware wrote memory by way of a paging HWPT, within one page. */
 void viommui_emu_hwpt_mark_dirty(EmuHwpt *hwpt, guint64 iova);
 
 /* device.c */
@@ -230,6 +267,17 @@ int viommui_emu_device_attach(EmuIdev *idev, guint32 pasid, gboolean replace,
 void viommui_emu_device_detach(EmuIdev *idev, guint32 pasid);
 void viommui_emu_device_destroy(EmuObject *object);
 
+/* dirty.c */
+int viommui_emu_hwpt_set_dirty_tracking(EmuUcmd *ucmd);
+int viommui_emu_hwpt_get_dirty_bitmap(EmuUcmd *ucmd);
+
+/* vfio-compat.c */
+int viommui_emu_vfio_ioas(EmuUcmd *ucmd);
+/* The compat IOAS, made when there is none. */
+EmuIoas *viommui_emu_vfio_ioas_create(EmuIommufd *ctx);
+/* An ioctl that is not iommufd's own. */
+int viommui_emu_vfio_compat_ioctl(EmuIommufd *ctx, unsigned long request, void *arg);
+
 /* vfio-iommufd.c: what vfio keeps of an attachment, and its own rules */
 int viommui_emu_vfio_attach(EmuIdev *idev, guint32 *pt_id);
 void viommui_emu_vfio_detach(EmuIdev *idev);
@@ -240,6 +288,7 @@ void viommui_emu_vfio_unbind(EmuIdev *idev);
 /* viommu.c */
 int viommui_emu_viommu_alloc(EmuUcmd *ucmd);
 int viommui_emu_vdevice_alloc(EmuUcmd *ucmd);
+int viommui_emu_hw_queue_alloc(EmuUcmd *ucmd);
 void viommui_emu_viommu_destroy(EmuObject *object);
 void viommui_emu_vdevice_destroy(EmuObject *object);
 EmuVdevice *viommui_emu_viommu_find(const EmuViommu *viommu, guint64 virt_id);

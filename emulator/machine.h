@@ -109,7 +109,10 @@ typedef struct EmuIommuOps {
      * `old`, which may be NULL: none. A NULL `hwpt` blocks it again and cannot fail.
      */
     int (*attach_pasid)(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt, EmuHwpt *old);
-    /* Of an HWPT that was allocated with IOMMU_HWPT_ALLOC_DIRTY_TRACKING. */
+    /*
+     * Of an HWPT that was allocated with IOMMU_HWPT_ALLOC_DIRTY_TRACKING: set its
+     * dirty_enabled as the hardware's recording is (paging_init may have, already).
+     */
     int (*set_dirty_tracking)(EmuHwpt *hwpt, gboolean enable);
     /*
      * The answer to a group of page requests, `last` being its last one; or to a
@@ -133,7 +136,7 @@ typedef struct {
 struct EmuGroup {
     int number;
     GPtrArray *devices; /* EmuDevice, borrowed */
-    EmuIommufd *owner;
+    gconstpointer owner; /* an EmuIommufd or EmuVfioGroup; NULL: nobody */
     guint n_owners;
     EmuHwpt *domain;     /* NULL: blocked */
     GHashTable *handles; /* PASID -> EmuHandle, owned; those of iommufd */
@@ -171,7 +174,7 @@ struct EmuDevice {
     gboolean ats;     /* has that capability */
     gboolean pri;
     EmuIdev *idev;   /* bound to an iommufd, through opener */
-    gboolean opened; /* some file holds it */
+    guint open_count; /* files that may use it */
     gboolean gone;   /* unplugged */
     GArray *partial; /* EmuPageRequest of groups whose last is still to come */
     GQueue waiting;  /* DMA that asked for a page; dma-wait.c */
@@ -183,8 +186,11 @@ struct EmuDevice {
 EmuDevice *viommui_emu_find_device(ViommuEmulator *emulator, const char *bdf);
 
 /* iommu-group.c: the rules of the kernel's IOMMU core. */
-int viommui_emu_group_claim(EmuGroup *group, EmuIommufd *owner);
+int viommui_emu_group_claim(EmuGroup *group, gconstpointer owner);
 void viommui_emu_group_release(EmuGroup *group);
+/* What VFIO's own containers do: no attach handle is left. */
+int viommui_emu_group_set_domain(EmuGroup *group, EmuHwpt *hwpt);
+void viommui_emu_group_block(EmuGroup *group);
 int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id);
 int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id);
 void viommui_emu_group_detach(EmuGroup *group);

@@ -145,6 +145,8 @@ static int smmu_paging_init(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags,
     domain->stage2 = stage == 2;
     domain->vmid = vmid;
     hwpt->priv = domain;
+    /* Hardware dirty state is on from the start and never turned off. */
+    hwpt->dirty_enabled = hwpt->has_dirty;
     hwpt->page_size = smallest_page(smmu);
     /* An arm64 kernel of 48-bit virtual addresses gives its stage 1 no more. */
     hwpt->aperture_last = (1ULL << (domain->stage2 ? smmu->oas_bits : 48)) - 1;
@@ -325,7 +327,6 @@ static int smmu_attach_pasid(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt, Em
     return hwpt ? -EOPNOTSUPP : 0;
 }
 
-/* The driver clears what was recorded and has no more to turn on. */
 static int smmu_set_dirty_tracking(EmuHwpt *hwpt, gboolean enable)
 {
     (void)hwpt;

@@ -155,7 +155,7 @@ ssize_t viommui_emu_sysfs_read_link(ViommuEmulator *emulator, const char *path, 
 
         ret = length < size ? (ssize_t)length : -ENAMETOOLONG;
         if (ret >= 0) {
-            memcpy(buf, target, length + 1);
+            ret = viommui_emu_copy_to_user(buf, target, length + 1) < 0 ? -EFAULT : ret;
         }
     }
     g_free(target);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pointers that come from the caller, as a kernel would treat them: NULL and its
- * neighbourhood give -EFAULT. Other wild pointers are the caller's crash, which is
- * what lets a sanitizer name the place.
+ * Pointers that come from the caller, as a kernel would treat them: what is not memory
+ * gives -EFAULT, for which the system is asked about every range. The bytes are then
+ * touched in the usual way too, so that a sanitizer sees a buffer that is too short.
  *
  * Up: every ioctl. Down: nothing.
  */
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "emu.h"
@@ -23,12 +24,22 @@ static gboolean is_bad(const void *addr, gsize size)
     return start < EMU_PAGE_SIZE || start + size < start;
 }
 
+/* Where the system will not tell, what is not obviously wrong is taken for good. */
+static gboolean is_refused(ssize_t done, gsize size)
+{
+    return done < 0 ? errno == EFAULT : (gsize)done != size;
+}
+
 int viommui_emu_copy_from_user(void *dst, const void *src, gsize size)
 {
+    struct iovec local = {.iov_base = dst, .iov_len = size};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)src, .iov_len = size};
+
     if (!size) {
         return 0;
     }
-    if (is_bad(src, size)) {
+    if (is_bad(src, size) ||
+        is_refused(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), size)) {
         return -EFAULT;
     }
     memcpy(dst, src, size);
@@ -37,29 +48,70 @@ int viommui_emu_copy_from_user(void *dst, const void *src, gsize size)
 
 int viommui_emu_copy_to_user(void *dst, const void *src, gsize size)
 {
+    struct iovec local = {.iov_base = (void *)(uintptr_t)src, .iov_len = size};
+    struct iovec remote = {.iov_base = dst, .iov_len = size};
+
     if (!size) {
         return 0;
     }
-    if (is_bad(dst, size)) {
+    if (is_bad(dst, size) ||
+        is_refused(process_vm_writev(getpid(), &local, 1, &remote, 1, 0), size)) {
         return -EFAULT;
     }
     memcpy(dst, src, size);
     return 0;
 }
 
+int viommui_emu_clear_user(void *dst, gsize size)
+{
+    static const guint8 zeroes[4096];
+
+    for (gsize done = 0; done < size; done += sizeof(zeroes)) {
+        int ret = viommui_emu_copy_to_user((guint8 *)dst + done, zeroes,
+                                           MIN(sizeof(zeroes), size - done));
+
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return 0;
+}
+
+/* -E2BIG at the first byte that is not zero, -EFAULT at the first that is not there. */
+static int check_zeroes(const guint8 *src, gsize size)
+{
+    guint8 chunk[EMU_PAGE_SIZE];
+
+    for (gsize done = 0, part; done < size; done += part) {
+        int ret;
+
+        /* Never over a page's end, behind which there may be nothing. */
+        part = EMU_PAGE_SIZE - (uintptr_t)(src + done) % EMU_PAGE_SIZE;
+        part = MIN(part, size - done);
+        ret = viommui_emu_copy_from_user(chunk, src + done, part);
+        if (ret < 0) {
+            return ret;
+        }
+        for (gsize i = 0; i < part; i++) {
+            if (chunk[i]) {
+                return -E2BIG;
+            }
+        }
+    }
+    return 0;
+}
+
 int viommui_emu_copy_struct(void *dst, gsize known, const void *src, gsize size)
 {
     gsize common = MIN(known, size);
+    int ret = size > known ? check_zeroes((const guint8 *)src + known, size - known) : 0;
 
-    if (size && is_bad(src, size)) {
-        return -EFAULT;
+    if (ret == 0) {
+        ret = viommui_emu_copy_from_user(dst, src, common);
     }
-    for (gsize i = known; i < size; i++) {
-        if (((const guint8 *)src)[i]) {
-            return -E2BIG;
-        }
+    if (ret < 0) {
+        return ret;
     }
-    memcpy(dst, src, common);
     memset((guint8 *)dst + common, 0, known - common);
     return 0;
 }

@@ -104,7 +104,11 @@ static ssize_t queue_read(EmuFd *file, void *buf, size_t size)
         if (ret < 0) {
             break;
         }
-        memcpy((guint8 *)buf + done + sizeof(event->header), event->data, event->size);
+        ret = viommui_emu_copy_to_user((guint8 *)buf + done + sizeof(event->header),
+                                       event->data, event->size);
+        if (ret < 0) {
+            break;
+        }
         done += need;
         g_queue_pop_head(&queue->deliver);
         if (!is_lost_header(event)) {
@@ -186,7 +190,11 @@ int viommui_emu_veventq_alloc(EmuUcmd *ucmd)
     queue->obj.users = 1; /* the descriptor */
     cmd->out_veventq_id = queue->obj.id;
     cmd->out_veventq_fd = (guint32)fd;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
+    if (viommui_emu_respond(ucmd, sizeof(*cmd)) < 0) {
+        viommui_emu_fd_close(viommui_emu_fd_find(ucmd->ctx->emulator, fd));
+        viommui_emu_object_destroy(&queue->obj);
+        return -EFAULT;
+    }
     return 0;
 }
 

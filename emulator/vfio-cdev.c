@@ -1,34 +1,83 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A VFIO device cdev: /dev/vfio/devices/vfioN of a vfio-pci device.
+ * The file of a vfio-pci device: the cdev /dev/vfio/devices/vfioN, or what the device's
+ * group handed out.
  *
- * Invariants: nothing but BIND_IOMMUFD works before a file is bound, and only one
- * file of a device can be; closing it detaches, unbinds and lets the iommufd go.
+ * Invariants: nothing but BIND_IOMMUFD works before a cdev file is bound, and only one
+ * file of a device can be; closing it detaches, unbinds and lets the iommufd go. A
+ * group may hand out any number of files, which work from the start; the last of them
+ * lets the device go. An unplugged device goes on answering its files, all ones.
  *
- * Up: fds.c. Down: device.c for the IOMMU side, edu.c for the device side.
+ * Up: fds.c, vfio-group.c. Down: vfio-iommufd.c for the IOMMU side, edu.c for the
+ * device side.
  */
-#include <linux/vfio.h>
-
-#include "iommufd.h"
+#include "vfio.h"
 
 /* VFIO_PCI_INDEX_TO_OFFSET of vfio-pci */
 #define REGION_SHIFT 40
 
 typedef struct {
     EmuDevice *device;
-    EmuIdev *idev; /* NULL: not bound */
+    EmuVfioGroup *group; /* NULL: a cdev */
+    gboolean granted;    /* bound, if it has to be */
 } VfioFile;
 
 static void file_release(EmuFd *file)
 {
     VfioFile *vfio = file->object;
 
-    if (vfio->idev) {
-        viommui_emu_edu_disable(&vfio->device->edu);
-        viommui_emu_vfio_unbind(vfio->idev);
-        vfio->device->opened = FALSE;
+    EmuDevice *device = vfio->device;
+
+    if (vfio->granted && --device->open_count == 0) {
+        viommui_emu_edu_disable(&device->edu);
+        if (vfio->group) {
+            viommui_emu_vfio_group_put_device(vfio->group, device);
+        } else {
+            viommui_emu_vfio_unbind(device->idev);
+        }
+    }
+    if (vfio->granted && !vfio->group) {
+        viommui_emu_vfio_group_unblock(device->group);
     }
     g_free(vfio);
+}
+
+/* What is left when no file of the group's is in the way. */
+static int bind_device(VfioFile *vfio, const struct vfio_device_bind_iommufd *bind,
+                       guint32 *out_devid)
+{
+    EmuDevice *device = vfio->device;
+    EmuIommufd *ctx = NULL;
+    guint32 id = 0;
+    int ret;
+
+    if (vfio->granted) {
+        return -EINVAL;
+    }
+    if (bind->flags & VFIO_DEVICE_BIND_FLAG_TOKEN) {
+        /* edu is no SR-IOV function, so no token can be right. */
+        guint8 token[16];
+
+        ret = viommui_emu_copy_from_user(token, viommui_emu_user_ptr(bind->token_uuid_ptr),
+                                         sizeof(token));
+        return ret < 0 ? ret : -EINVAL;
+    }
+    ret = viommui_emu_iommufd_from_fd(device->emulator, bind->iommufd, &ctx);
+    if (ret < 0) {
+        return ret;
+    }
+    if (device->open_count) {
+        return -EINVAL;
+    }
+    ret = viommui_emu_device_bind(ctx, device, &id);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = viommui_emu_copy_to_user(out_devid, &id, sizeof(id));
+    if (ret < 0) {
+        viommui_emu_vfio_unbind(device->idev);
+    }
+    return ret;
 }
 
 static int bind_iommufd(VfioFile *vfio, void *arg)
@@ -36,9 +85,7 @@ static int bind_iommufd(VfioFile *vfio, void *arg)
     struct vfio_device_bind_iommufd *user = arg;
     struct vfio_device_bind_iommufd bind;
     EmuDevice *device = vfio->device;
-    EmuIommufd *ctx = NULL;
     guint32 argsz;
-    guint32 id = 0;
     int ret = viommui_emu_copy_from_user(&argsz, arg, sizeof(argsz));
 
     if (ret < 0) {
@@ -52,28 +99,22 @@ static int bind_iommufd(VfioFile *vfio, void *arg)
         return ret;
     }
     if (bind.iommufd < 0 || (bind.flags & ~(guint32)VFIO_DEVICE_BIND_FLAG_TOKEN) ||
-        vfio->idev) {
+        vfio->group) {
         return -EINVAL;
     }
-    if (bind.flags & VFIO_DEVICE_BIND_FLAG_TOKEN) {
-        /* edu is no SR-IOV function, so no token can be right. */
-        return bind.token_uuid_ptr ? -EINVAL : -EFAULT;
-    }
-    ret = viommui_emu_iommufd_from_fd(device->emulator, bind.iommufd, &ctx);
+    ret = viommui_emu_vfio_group_block(device->group);
     if (ret < 0) {
         return ret;
     }
-    if (device->opened) {
-        return -EINVAL;
-    }
-    ret = viommui_emu_device_bind(ctx, device, &id);
+    ret = bind_device(vfio, &bind, &user->out_devid);
     if (ret < 0) {
+        viommui_emu_vfio_group_unblock(device->group);
         return ret;
     }
     viommui_emu_edu_enable(&device->edu);
-    device->opened = TRUE;
-    vfio->idev = device->idev;
-    return viommui_emu_copy_to_user(&user->out_devid, &id, sizeof(id));
+    device->open_count = 1;
+    vfio->granted = TRUE;
+    return 0;
 }
 
 /* What follows the fixed part when a flag says so. */
@@ -85,7 +126,7 @@ static int copy_pasid(guint32 *pasid, guint32 argsz, gsize minsz, const void *ar
     return viommui_emu_copy_from_user(pasid, (const guint8 *)arg + minsz, sizeof(*pasid));
 }
 
-static int attach_pt(VfioFile *vfio, void *arg)
+static int attach_pt(EmuIdev *idev, void *arg)
 {
     const gsize minsz = G_STRUCT_OFFSET(struct vfio_device_attach_iommufd_pt, pasid);
     struct vfio_device_attach_iommufd_pt *user = arg;
@@ -103,9 +144,9 @@ static int attach_pt(VfioFile *vfio, void *arg)
         if (ret < 0) {
             return ret;
         }
-        ret = viommui_emu_vfio_attach_pasid(vfio->idev, attach.pasid, &attach.pt_id);
+        ret = viommui_emu_vfio_attach_pasid(idev, attach.pasid, &attach.pt_id);
     } else {
-        ret = viommui_emu_vfio_attach(vfio->idev, &attach.pt_id);
+        ret = viommui_emu_vfio_attach(idev, &attach.pt_id);
     }
     if (ret < 0) {
         return ret;
@@ -113,7 +154,7 @@ static int attach_pt(VfioFile *vfio, void *arg)
     return viommui_emu_copy_to_user(&user->pt_id, &attach.pt_id, sizeof(attach.pt_id));
 }
 
-static int detach_pt(VfioFile *vfio, void *arg)
+static int detach_pt(EmuIdev *idev, void *arg)
 {
     const gsize minsz = G_STRUCT_OFFSET(struct vfio_device_detach_iommufd_pt, pasid);
     struct vfio_device_detach_iommufd_pt detach = {0};
@@ -128,11 +169,11 @@ static int detach_pt(VfioFile *vfio, void *arg)
     if (detach.flags & VFIO_DEVICE_DETACH_PASID) {
         ret = copy_pasid(&detach.pasid, detach.argsz, minsz, arg);
         if (ret == 0) {
-            viommui_emu_vfio_detach_pasid(vfio->idev, detach.pasid);
+            viommui_emu_vfio_detach_pasid(idev, detach.pasid);
         }
         return ret;
     }
-    viommui_emu_vfio_detach(vfio->idev);
+    viommui_emu_vfio_detach(idev);
     return 0;
 }
 
@@ -181,6 +222,33 @@ static int get_region_info(void *arg)
     return viommui_emu_copy_to_user(arg, &info, minsz);
 }
 
+/* Of the features vfio-pci has for a device like this one only low power is there. */
+static int feature(const void *arg)
+{
+    const guint32 ops = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_GET;
+    struct vfio_device_feature head;
+    int ret = viommui_emu_copy_from_user(&head, arg, sizeof(head));
+
+    if (ret < 0) {
+        return ret;
+    }
+    if (head.argsz < sizeof(head) ||
+        (head.flags & ~(VFIO_DEVICE_FEATURE_MASK | ops | VFIO_DEVICE_FEATURE_PROBE)) ||
+        (!(head.flags & VFIO_DEVICE_FEATURE_PROBE) && (head.flags & ops) == ops)) {
+        return -EINVAL;
+    }
+    switch (head.flags & VFIO_DEVICE_FEATURE_MASK) {
+    case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
+    case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
+        return (head.flags & VFIO_DEVICE_FEATURE_GET) ||
+                       !(head.flags & (VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET))
+                   ? -EINVAL
+                   : 0;
+    default:
+        return -ENOTTY;
+    }
+}
+
 static int file_ioctl(EmuFd *file, unsigned long request, void *arg)
 {
     VfioFile *vfio = file->object;
@@ -188,14 +256,16 @@ static int file_ioctl(EmuFd *file, unsigned long request, void *arg)
     if (request == VFIO_DEVICE_BIND_IOMMUFD) {
         return bind_iommufd(vfio, arg);
     }
-    if (!vfio->idev) {
+    if (!vfio->granted) {
         return -EINVAL;
     }
     switch (request) {
     case VFIO_DEVICE_ATTACH_IOMMUFD_PT:
-        return attach_pt(vfio, arg);
+        return vfio->group ? -ENOTTY : attach_pt(vfio->device->idev, arg);
     case VFIO_DEVICE_DETACH_IOMMUFD_PT:
-        return detach_pt(vfio, arg);
+        return vfio->group ? -ENOTTY : detach_pt(vfio->device->idev, arg);
+    case VFIO_DEVICE_FEATURE:
+        return feature(arg);
     case VFIO_DEVICE_GET_INFO:
         return get_info(arg);
     case VFIO_DEVICE_GET_REGION_INFO:
@@ -230,7 +300,7 @@ static int find_region(const VfioFile *vfio, const void *buf, size_t size, int64
                                                             : 0;
 
     *ret_offset = (guint64)offset & EMU_MASK64(REGION_SHIFT - 1, 0);
-    if (!vfio->idev) {
+    if (!vfio->granted) {
         return -EINVAL;
     }
     /* A BAR access is cut short at the end, one of config space refused. */
@@ -253,61 +323,80 @@ static int find_region(const VfioFile *vfio, const void *buf, size_t size, int64
     return (int)index;
 }
 
+/* One access to the device, of at most 8 bytes. */
+static void read_part(EmuDevice *device, int index, guint64 at, guint8 *to, guint width)
+{
+    if (device->gone) {
+        memset(to, 0xff, width);
+    } else if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
+        viommui_emu_edu_config_read(&device->edu, at, to, width);
+    } else {
+        guint64 value = GUINT64_TO_LE(viommui_emu_edu_bar_read(device, at, width));
+
+        memcpy(to, &value, width);
+    }
+}
+
+static void write_part(EmuDevice *device, int index, guint64 at, const guint8 *from,
+                       guint width)
+{
+    guint64 value = 0;
+
+    if (device->gone) {
+        return;
+    }
+    if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
+        viommui_emu_edu_config_write(&device->edu, at, from, width);
+        return;
+    }
+    memcpy(&value, from, width);
+    viommui_emu_edu_bar_write(device, at, GUINT64_FROM_LE(value), width);
+}
+
 static ssize_t file_pread(EmuFd *file, void *buf, size_t size, int64_t offset)
 {
     VfioFile *vfio = file->object;
-    guint8 *to = buf;
     guint64 at = 0;
     gsize left = 0;
     int index = find_region(vfio, buf, size, offset, &at, &left);
     ssize_t done = (ssize_t)left;
 
-    if (index < 0) {
-        return index;
-    }
-    if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
-        viommui_emu_edu_config_read(&vfio->device->edu, at, to, left);
-        return done;
-    }
-    while (left) {
+    for (guint8 *to = buf; index >= 0 && left;) {
         guint width = access_size(at, left);
-        guint64 value = GUINT64_TO_LE(viommui_emu_edu_bar_read(vfio->device, at, width));
+        guint8 part[8];
 
-        memcpy(to, &value, width);
+        read_part(vfio->device, index, at, part, width);
+        if (viommui_emu_copy_to_user(to, part, width) < 0) {
+            return -EFAULT;
+        }
         to += width;
         at += width;
         left -= width;
     }
-    return done;
+    return index < 0 ? index : done;
 }
 
 static ssize_t file_pwrite(EmuFd *file, const void *buf, size_t size, int64_t offset)
 {
     VfioFile *vfio = file->object;
-    const guint8 *from = buf;
     guint64 at = 0;
     gsize left = 0;
     int index = find_region(vfio, buf, size, offset, &at, &left);
     ssize_t done = (ssize_t)left;
 
-    if (index < 0) {
-        return index;
-    }
-    if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
-        viommui_emu_edu_config_write(&vfio->device->edu, at, from, left);
-        return done;
-    }
-    while (left) {
+    for (const guint8 *from = buf; index >= 0 && left;) {
         guint width = access_size(at, left);
-        guint64 value = 0;
+        guint8 part[8];
 
-        memcpy(&value, from, width);
-        viommui_emu_edu_bar_write(vfio->device, at, GUINT64_FROM_LE(value), width);
+        if (viommui_emu_copy_from_user(part, from, width) < 0) {
+            return -EFAULT;
+        }
+        write_part(vfio->device, index, at, part, width);
         from += width;
         at += width;
         left -= width;
     }
-    return done;
+    return index < 0 ? index : done;
 }
 
 static const EmuFdOps file_ops = {
@@ -320,12 +409,35 @@ static const EmuFdOps file_ops = {
     .pollable = FALSE,
 };
 
+int viommui_emu_vfio_open_by_group(EmuVfioGroup *group, EmuDevice *device)
+{
+    VfioFile *vfio = g_new0(VfioFile, 1);
+    int fd =
+        viommui_emu_fd_new(device->emulator, "anon_inode:[vfio-device]", &file_ops, vfio);
+
+    if (fd < 0) {
+        g_free(vfio);
+        return fd;
+    }
+    vfio->device = device;
+    vfio->group = group;
+    vfio->granted = TRUE;
+    if (device->open_count++ == 0) {
+        viommui_emu_edu_enable(&device->edu);
+    }
+    return fd;
+}
+
 int viommui_emu_vfio_open(ViommuEmulator *emulator, const char *path, guint index)
 {
     VfioFile *vfio = g_new0(VfioFile, 1);
     int fd;
 
     vfio->device = g_ptr_array_index(emulator->devices, index);
+    if (vfio->device->gone) {
+        g_free(vfio);
+        return -ENOENT;
+    }
     fd = viommui_emu_fd_new(emulator, path, &file_ops, vfio);
     if (fd < 0) {
         g_free(vfio);

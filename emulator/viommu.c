@@ -52,8 +52,7 @@ int viommui_emu_viommu_alloc(EmuUcmd *ucmd)
     parent->obj.users++;
     viommui_emu_object_publish(ucmd->ctx, &viommu->obj, EMU_OBJECT_VIOMMU);
     cmd->out_viommu_id = viommu->obj.id;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
-    return 0;
+    return viommui_emu_respond_new(ucmd, sizeof(*cmd), &viommu->obj);
 }
 
 void viommui_emu_viommu_destroy(EmuObject *object)
@@ -99,8 +98,7 @@ int viommui_emu_vdevice_alloc(EmuUcmd *ucmd)
     g_hash_table_insert(viommu->vdevices, &vdevice->virt_id, vdevice);
     viommui_emu_object_publish(ucmd->ctx, &vdevice->obj, EMU_OBJECT_VDEVICE);
     cmd->out_vdevice_id = vdevice->obj.id;
-    viommui_emu_respond(ucmd, sizeof(*cmd));
-    return 0;
+    return viommui_emu_respond_new(ucmd, sizeof(*cmd), &vdevice->obj);
 }
 
 void viommui_emu_vdevice_destroy(EmuObject *object)
@@ -111,4 +109,23 @@ void viommui_emu_vdevice_destroy(EmuObject *object)
     vdevice->viommu->obj.users--;
     vdevice->idev->vdevice = NULL;
     g_free(vdevice);
+}
+
+/* No driver here has command queues of its own in hardware (NVIDIA's CMDQV has). */
+int viommui_emu_hw_queue_alloc(EmuUcmd *ucmd)
+{
+    const struct iommu_hw_queue_alloc *cmd = ucmd->cmd;
+
+    if (cmd->flags || cmd->type == IOMMU_HW_QUEUE_TYPE_DEFAULT) {
+        return -EOPNOTSUPP;
+    }
+    if (!cmd->length) {
+        return -EINVAL;
+    }
+    if (cmd->nesting_parent_iova + (cmd->length - 1) < cmd->nesting_parent_iova) {
+        return -EOVERFLOW;
+    }
+    return viommui_emu_object_get(ucmd->ctx, cmd->viommu_id, EMU_OBJECT_VIOMMU)
+               ? -EOPNOTSUPP
+               : -ENOENT;
 }
