@@ -27,7 +27,7 @@ static void mark_dirty(const EmuDevice *device, const EmuAccess *access, guint64
     }
 }
 
-int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, gsize size)
+static int try_access(EmuDevice *device, const EmuAccess *access, void *data, gsize size)
 {
     EmuIoas *ioas = NULL;
     guint64 ipa = 0;
@@ -51,6 +51,15 @@ int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, 
     }
     /* Asking whether it is there: a kernel would have kept it from being unmapped. */
     return data ? viommui_emu_copy_from_user(data, host, size) : 0;
+}
+
+int viommui_emu_dma_try(EmuDevice *device, const EmuAccess *access, void *data, gsize size)
+{
+    int ret = try_access(device, access, data, size);
+
+    device->n_dma++;
+    device->n_refused += ret < 0;
+    return ret;
 }
 
 int viommui_emu_dma_access(EmuDevice *device, const EmuAccess *access, void *data,

@@ -55,6 +55,9 @@ typedef struct {
     int fail_errno;  /* 0: nothing armed */
     gboolean fail_repeat;
     gboolean fail_hit;
+    ViommuEmulatorCall now; /* the call that has the lock */
+    ViommuEmulatorLog log;  /* NULL: nobody listens */
+    void *log_data;
 } EmuCalls;
 
 struct ViommuEmulator {
@@ -136,7 +139,9 @@ void *viommui_emu_user_ptr(guint64 value);
 void viommui_emu_calls_init(EmuCalls *calls);
 void viommui_emu_calls_clear(EmuCalls *calls);
 /* Count a call; a negated errno when the armed failure hits it. */
-int viommui_emu_calls_enter(EmuCalls *calls, unsigned long kind, unsigned long request);
+int viommui_emu_calls_enter(EmuCalls *calls, unsigned long kind, unsigned long request,
+                            int fd);
+void viommui_emu_calls_leave(EmuCalls *calls, gint64 result);
 
 /* --- sysfs.c --- */
 

@@ -8,7 +8,7 @@
  *
  * Up: the public header. Down: fds.c for what is opened, machine.h for the rest.
  */
-#include "machine.h"
+#include "vfio.h"
 
 static void device_free(gpointer data)
 {
@@ -115,14 +115,36 @@ guint viommu_emulator_add_vtd(ViommuEmulator *emulator,
 
 EmuDevice *viommui_emu_find_device(ViommuEmulator *emulator, const char *bdf)
 {
+    EmuDevice *found = NULL;
+
     for (guint i = 0; bdf && i < emulator->devices->len; i++) {
         EmuDevice *device = g_ptr_array_index(emulator->devices, i);
 
-        if (g_str_equal(device->bdf, bdf)) {
-            return device;
+        /* One that took an unplugged one's place is meant. */
+        if (g_str_equal(device->bdf, bdf) && (!device->gone || device->n_files)) {
+            found = device;
         }
     }
-    return NULL;
+    return found;
+}
+
+void viommui_emu_device_forget(EmuDevice *device)
+{
+    EmuGroup *group = device->group;
+
+    if (!device->gone || device->n_files) {
+        return;
+    }
+    if (device->blocked_for_reset) {
+        group->n_resetting--;
+        device->blocked_for_reset = FALSE;
+        device->reset_depth = 0;
+    }
+    device->iommu->ops->attach(device, NULL);
+    g_ptr_array_remove(group->devices, device);
+    if (!group->devices->len && group->vfio) {
+        viommui_emu_vfio_group_forget(group->vfio);
+    }
 }
 
 /* "dddd:bb:ss.f", as sysfs spells it: lower-case hexadecimal, slot below 0x20. */
@@ -196,7 +218,8 @@ static const char *config_problem(ViommuEmulator *emulator,
     for (guint i = 0; i < emulator->devices->len; i++) {
         EmuDevice *other = g_ptr_array_index(emulator->devices, i);
 
-        if (other->iommu->index == config->iommu && other->stream_id == config->stream_id) {
+        if (other->iommu->index == config->iommu && !(other->gone && !other->n_files) &&
+            other->stream_id == config->stream_id) {
             return "has the StreamID of another device of its IOMMU";
         }
     }

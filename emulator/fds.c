@@ -173,13 +173,15 @@ static int open_path(ViommuEmulator *emulator, const char *path)
 }
 
 /* Lock, count, and find out whether this call is to fail: then unlocked again. */
-static int enter(ViommuEmulator *emulator, unsigned long kind, unsigned long request)
+static int enter(ViommuEmulator *emulator, unsigned long kind, unsigned long request,
+                 int fd)
 {
     int ret;
 
     pthread_mutex_lock(&emulator->lock);
-    ret = viommui_emu_calls_enter(&emulator->calls, kind, request);
+    ret = viommui_emu_calls_enter(&emulator->calls, kind, request, fd);
     if (ret < 0) {
+        viommui_emu_calls_leave(&emulator->calls, ret);
         pthread_mutex_unlock(&emulator->lock);
     }
     return ret;
@@ -187,6 +189,7 @@ static int enter(ViommuEmulator *emulator, unsigned long kind, unsigned long req
 
 static ssize_t leave(ViommuEmulator *emulator, ssize_t ret)
 {
+    viommui_emu_calls_leave(&emulator->calls, ret);
     pthread_mutex_unlock(&emulator->lock);
     return ret;
 }
@@ -194,7 +197,7 @@ static ssize_t leave(ViommuEmulator *emulator, ssize_t ret)
 static int seam_open(void *data, const char *path, int flags)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_OPEN, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_OPEN, 0, -1);
 
     (void)flags;
     if (ret < 0) {
@@ -208,7 +211,7 @@ static int seam_close(void *data, int fd)
     ViommuEmulator *emulator = data;
     EmuFd *file;
 
-    enter(emulator, VIOMMU_EMULATOR_CALL_CLOSE, 0);
+    enter(emulator, VIOMMU_EMULATOR_CALL_CLOSE, 0, fd);
     file = viommui_emu_fd_find(emulator, fd);
     if (file) {
         viommui_emu_fd_close(file);
@@ -219,7 +222,7 @@ static int seam_close(void *data, int fd)
 static int seam_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_IOCTL, request);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_IOCTL, request, fd);
     EmuFd *file;
 
     if (ret < 0) {
@@ -232,7 +235,7 @@ static int seam_ioctl(void *data, int fd, unsigned long request, void *arg)
 static ssize_t seam_read(void *data, int fd, void *buf, size_t size)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_READ, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_READ, 0, fd);
     EmuFd *file;
 
     if (ret < 0) {
@@ -245,7 +248,7 @@ static ssize_t seam_read(void *data, int fd, void *buf, size_t size)
 static ssize_t seam_write(void *data, int fd, const void *buf, size_t size)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_WRITE, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_WRITE, 0, fd);
     EmuFd *file;
 
     if (ret < 0) {
@@ -258,7 +261,7 @@ static ssize_t seam_write(void *data, int fd, const void *buf, size_t size)
 static ssize_t seam_pread(void *data, int fd, void *buf, size_t size, int64_t offset)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0, fd);
     EmuFd *file;
 
     if (ret < 0) {
@@ -274,7 +277,7 @@ static ssize_t seam_pread(void *data, int fd, void *buf, size_t size, int64_t of
 static ssize_t seam_pwrite(void *data, int fd, const void *buf, size_t size, int64_t offset)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0, fd);
     EmuFd *file;
 
     if (ret < 0) {
@@ -313,7 +316,7 @@ static int poll_at_once(ViommuEmulator *emulator, struct pollfd *fds, size_t n_f
 static int seam_poll(void *data, struct pollfd *fds, size_t n_fds, int timeout_ms)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0, -1);
     struct pollfd *real;
     int n_ready;
 
@@ -346,7 +349,7 @@ static int seam_poll(void *data, struct pollfd *fds, size_t n_fds, int timeout_m
 static ssize_t seam_read_link(void *data, const char *path, char *buf, size_t size)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0, -1);
 
     if (ret < 0) {
         return ret;
@@ -360,7 +363,7 @@ static ssize_t seam_read_link(void *data, const char *path, char *buf, size_t si
 static int seam_list_dir(void *data, const char *path, char ***ret_names)
 {
     ViommuEmulator *emulator = data;
-    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0);
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0, -1);
 
     if (ret < 0) {
         return ret;

@@ -36,10 +36,20 @@ static void count_request(EmuCalls *calls, unsigned long request)
     ++*count;
 }
 
-int viommui_emu_calls_enter(EmuCalls *calls, unsigned long kind, unsigned long request)
+void viommui_emu_calls_leave(EmuCalls *calls, gint64 result)
+{
+    calls->now.result = result;
+    if (calls->log) {
+        calls->log(&calls->now, calls->log_data);
+    }
+}
+
+int viommui_emu_calls_enter(EmuCalls *calls, unsigned long kind, unsigned long request,
+                            int fd)
 {
     int err;
 
+    calls->now = (ViommuEmulatorCall){.kind = kind, .request = request, .fd = fd};
     calls->by_kind[VIOMMU_EMULATOR_CALL_ANY]++;
     if (kind != VIOMMU_EMULATOR_CALL_ANY) {
         calls->by_kind[kind]++;
@@ -108,6 +118,61 @@ gboolean viommu_emulator_failure_hit(ViommuEmulator *emulator)
     hit = emulator->calls.fail_hit;
     pthread_mutex_unlock(&emulator->lock);
     return hit;
+}
+
+void viommu_emulator_set_log(ViommuEmulator *emulator, ViommuEmulatorLog log,
+                             void *user_data)
+{
+    pthread_mutex_lock(&emulator->lock);
+    emulator->calls.log = log;
+    emulator->calls.log_data = user_data;
+    pthread_mutex_unlock(&emulator->lock);
+}
+
+void viommu_emulator_drop_events(ViommuEmulator *emulator, guint64 n)
+{
+    pthread_mutex_lock(&emulator->lock);
+    emulator->drop_events = n;
+    pthread_mutex_unlock(&emulator->lock);
+}
+
+void viommu_emulator_overflow_events(ViommuEmulator *emulator, guint64 n)
+{
+    pthread_mutex_lock(&emulator->lock);
+    emulator->overflow_events = n;
+    pthread_mutex_unlock(&emulator->lock);
+}
+
+gboolean viommu_emulator_unplug_device(ViommuEmulator *emulator, const char *bdf)
+{
+    EmuDevice *device;
+    gboolean found;
+
+    pthread_mutex_lock(&emulator->lock);
+    device = viommui_emu_find_device(emulator, bdf);
+    found = device && !device->gone;
+    if (found) {
+        device->gone = TRUE;
+        viommui_emu_device_forget(device);
+    }
+    pthread_mutex_unlock(&emulator->lock);
+    return found;
+}
+
+guint64 viommu_emulator_count_dma(ViommuEmulator *emulator, const char *bdf,
+                                  guint64 *ret_refused)
+{
+    EmuDevice *device;
+    guint64 count;
+
+    pthread_mutex_lock(&emulator->lock);
+    device = viommui_emu_find_device(emulator, bdf);
+    count = device ? device->n_dma : 0;
+    if (ret_refused) {
+        *ret_refused = device ? device->n_refused : 0;
+    }
+    pthread_mutex_unlock(&emulator->lock);
+    return count;
 }
 
 static const struct {
@@ -246,7 +311,8 @@ gboolean viommu_emulator_device_is_blocked(ViommuEmulator *emulator, const char 
 
     pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
-    blocked = !device || !device->group->owner || device->gone || device->iommu->ops->is_blocking(device);
+    blocked = !device || !device->group->owner || device->gone ||
+              device->iommu->ops->is_blocking(device);
     pthread_mutex_unlock(&emulator->lock);
     return blocked;
 }

@@ -12,8 +12,6 @@
 
 #include "emu.h"
 
-#define EMU_MSI_IOVA_FIRST 0x8000000ULL
-#define EMU_MSI_IOVA_LAST  0x80fffffULL
 
 /* What one access asks of an IOMMU. `peek`: leave no trace, raise no event. */
 typedef struct {
@@ -135,7 +133,7 @@ typedef struct {
 
 struct EmuGroup {
     int number;
-    GPtrArray *devices; /* EmuDevice, borrowed */
+    GPtrArray *devices;  /* EmuDevice, borrowed */
     gconstpointer owner; /* an EmuIommufd or EmuVfioGroup; NULL: nobody */
     guint n_owners;
     EmuHwpt *domain;     /* NULL: blocked */
@@ -173,9 +171,12 @@ struct EmuDevice {
     guint pasid_bits; /* of its PASID capability; 0: it has none */
     gboolean ats;     /* has that capability */
     gboolean pri;
-    EmuIdev *idev;   /* bound to an iommufd, through opener */
+    EmuIdev *idev;    /* bound to an iommufd, through opener */
     guint open_count; /* files that may use it */
-    gboolean gone;   /* unplugged */
+    guint n_files;    /* and those that have yet to bind it */
+    guint64 n_dma;
+    guint64 n_refused;
+    gboolean gone;   /* unplugged; without files it is nowhere any more */
     GArray *partial; /* EmuPageRequest of groups whose last is still to come */
     GQueue waiting;  /* DMA that asked for a page; dma-wait.c */
     guint32 next_request;
@@ -184,6 +185,8 @@ struct EmuDevice {
 
 /* emulator.c */
 EmuDevice *viommui_emu_find_device(ViommuEmulator *emulator, const char *bdf);
+/* An unplugged device that no file holds any more leaves its group. */
+void viommui_emu_device_forget(EmuDevice *device);
 
 /* iommu-group.c: the rules of the kernel's IOMMU core. */
 int viommui_emu_group_claim(EmuGroup *group, gconstpointer owner);

@@ -85,7 +85,7 @@ static EmuGroup *split_group(ViommuEmulator *emulator, const char *path,
     for (guint i = 0; number >= 0 && i < emulator->groups->len; i++) {
         EmuGroup *group = g_ptr_array_index(emulator->groups, i);
 
-        if (group->number == number) {
+        if (group->number == number && group->devices->len) {
             return group;
         }
     }
@@ -95,7 +95,9 @@ static EmuGroup *split_group(ViommuEmulator *emulator, const char *path,
 int viommui_emu_sysfs_open(ViommuEmulator *emulator, const char *path)
 {
     const char *rest;
+    const char *group_rest;
     EmuDevice *device = split_pci(emulator, path, &rest);
+    const EmuGroup *group = split_group(emulator, path, &group_rest);
     char *text = NULL;
     int fd;
 
@@ -103,10 +105,12 @@ int viommui_emu_sysfs_open(ViommuEmulator *emulator, const char *path)
         text = g_strdup_printf("0x%04x\n", device->vendor_id);
     } else if (device && g_str_equal(rest, "/device")) {
         text = g_strdup_printf("0x%04x\n", device->device_id);
-    } else if (split_group(emulator, path, &rest) &&
-               g_str_equal(rest, "/reserved_regions")) {
-        text = g_strdup_printf("0x%016llx 0x%016llx msi\n", EMU_MSI_IOVA_FIRST,
-                               EMU_MSI_IOVA_LAST);
+    } else if (group && g_str_equal(group_rest, "/reserved_regions")) {
+        const EmuDevice *first = g_ptr_array_index(group->devices, 0);
+
+        text = g_strdup_printf("0x%016" G_GINT64_MODIFIER "x 0x%016" G_GINT64_MODIFIER
+                               "x msi\n",
+                               first->iommu->ops->msi_first, first->iommu->ops->msi_last);
     }
     if (!text) {
         return -ENOENT;
@@ -135,6 +139,9 @@ static char *link_target(ViommuEmulator *emulator, const char *path)
     number = split_number(path, VFIO_CLASS "vfio", &rest);
     if (number >= 0 && number < emulator->devices->len && g_str_equal(rest, "/device")) {
         device = g_ptr_array_index(emulator->devices, (guint)number);
+        if (device->gone) {
+            return NULL;
+        }
         return g_strdup_printf("../../../%s", device->bdf);
     }
     number = split_number(path, "/proc/self/fd/", &rest);
@@ -167,7 +174,9 @@ static void add_bdfs(GPtrArray *names, const GPtrArray *devices)
     for (guint i = 0; i < devices->len; i++) {
         const EmuDevice *device = g_ptr_array_index(devices, i);
 
-        g_ptr_array_add(names, g_strdup(device->bdf));
+        if (!device->gone || device->n_files) {
+            g_ptr_array_add(names, g_strdup(device->bdf));
+        }
     }
 }
 
@@ -177,7 +186,7 @@ static gboolean collect_names(ViommuEmulator *emulator, const char *path, GPtrAr
     EmuDevice *device = split_pci(emulator, path, &rest);
     EmuGroup *group;
 
-    if (device && g_str_equal(rest, "/vfio-dev")) {
+    if (device && !device->gone && g_str_equal(rest, "/vfio-dev")) {
         g_ptr_array_add(names, g_strdup_printf("vfio%u", device->index));
         return TRUE;
     }
@@ -193,7 +202,11 @@ static gboolean collect_names(ViommuEmulator *emulator, const char *path, GPtrAr
     if (g_str_equal(path, "/sys/class/vfio-dev") ||
         g_str_equal(path, "/dev/vfio/devices")) {
         for (guint i = 0; i < emulator->devices->len; i++) {
-            g_ptr_array_add(names, g_strdup_printf("vfio%u", i));
+            const EmuDevice *other = g_ptr_array_index(emulator->devices, i);
+
+            if (!other->gone) {
+                g_ptr_array_add(names, g_strdup_printf("vfio%u", i));
+            }
         }
         return TRUE;
     }

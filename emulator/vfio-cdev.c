@@ -39,6 +39,8 @@ static void file_release(EmuFd *file)
     if (vfio->granted && !vfio->group) {
         viommui_emu_vfio_group_unblock(device->group);
     }
+    device->n_files--;
+    viommui_emu_device_forget(device);
     g_free(vfio);
 }
 
@@ -68,6 +70,9 @@ static int bind_device(VfioFile *vfio, const struct vfio_device_bind_iommufd *bi
     }
     if (device->open_count) {
         return -EINVAL;
+    }
+    if (device->gone) {
+        return -ENODEV;
     }
     ret = viommui_emu_device_bind(ctx, device, &id);
     if (ret < 0) {
@@ -421,6 +426,7 @@ int viommui_emu_vfio_open_by_group(EmuVfioGroup *group, EmuDevice *device)
     }
     vfio->device = device;
     vfio->group = group;
+    device->n_files++;
     vfio->granted = TRUE;
     if (device->open_count++ == 0) {
         viommui_emu_edu_enable(&device->edu);
@@ -441,6 +447,8 @@ int viommui_emu_vfio_open(ViommuEmulator *emulator, const char *path, guint inde
     fd = viommui_emu_fd_new(emulator, path, &file_ops, vfio);
     if (fd < 0) {
         g_free(vfio);
+        return fd;
     }
+    vfio->device->n_files++;
     return fd;
 }

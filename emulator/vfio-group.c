@@ -83,6 +83,19 @@ void viommui_emu_vfio_group_put_device(EmuVfioGroup *group, EmuDevice *device)
     }
 }
 
+void viommui_emu_vfio_group_forget(EmuVfioGroup *group)
+{
+    if (group->container) {
+        viommui_emu_container_detach(group);
+    }
+}
+
+/* An IOMMU group goes with its last device, while the file may still be open. */
+static gboolean is_gone(const EmuVfioGroup *group)
+{
+    return !group->group->devices->len;
+}
+
 static int get_status(EmuVfioGroup *group, void *arg)
 {
     struct vfio_group_status status;
@@ -93,6 +106,9 @@ static int get_status(EmuVfioGroup *group, void *arg)
     }
     if (status.argsz < sizeof(status)) {
         return -EINVAL;
+    }
+    if (is_gone(group)) {
+        return -ENODEV;
     }
     status.flags = 0;
     if (has_iommu(group)) {
@@ -120,6 +136,9 @@ static int set_container(EmuVfioGroup *group, ViommuEmulator *emulator, const vo
     }
     if (has_iommu(group)) {
         return -EINVAL;
+    }
+    if (is_gone(group)) {
+        return -ENODEV;
     }
     container = viommui_emu_container_from_file(file);
     if (container) {

@@ -46,6 +46,8 @@ EmuVfioGroup *viommui_emu_vfio_group(EmuGroup *group);
 /* A cdev is bound, and let go. -EBUSY: the group's own file is open. */
 int viommui_emu_vfio_group_block(EmuGroup *group);
 void viommui_emu_vfio_group_unblock(EmuGroup *group);
+/* The group has no device left: it leaves its container. */
+void viommui_emu_vfio_group_forget(EmuVfioGroup *group);
 /* The last file of a device, opened by the group, is closed. */
 void viommui_emu_vfio_group_put_device(EmuVfioGroup *group, EmuDevice *device);
 

@@ -59,6 +59,41 @@ void viommu_emulator_fail_call(ViommuEmulator *emulator, unsigned long call, gui
 /* TRUE once the armed failure has hit. */
 gboolean viommu_emulator_failure_hit(ViommuEmulator *emulator);
 
+/* One call through the seam, after the fact. */
+typedef struct {
+    unsigned long kind;    /* VIOMMU_EMULATOR_CALL_...; ANY for all that have no kind */
+    unsigned long request; /* of an ioctl */
+    int fd;                /* -1: a call by path */
+    gint64 result;         /* a negated errno on failure */
+} ViommuEmulatorCall;
+
+/*
+ * Tell of every call from now on, but poll(); NULL for `log` stops it. It runs inside
+ * the call and may call neither the emulator nor its seam.
+ */
+typedef void (*ViommuEmulatorLog)(const ViommuEmulatorCall *call, void *user_data);
+void viommu_emulator_set_log(ViommuEmulator *emulator, ViommuEmulatorLog log,
+                             void *user_data);
+
+/*
+ * The next n events (of vEVENTQs, and page requests) never arrive, and nobody is told.
+ * Or: the next n events of vEVENTQs find their queue full, whatever is in it.
+ */
+void viommu_emulator_drop_events(ViommuEmulator *emulator, guint64 n);
+void viommu_emulator_overflow_events(ViommuEmulator *emulator, guint64 n);
+
+/*
+ * The device is pulled out. Its DMA goes nowhere, its registers read as all ones, and
+ * its cdev and group cannot be opened any more; but as on Linux, whose driver waits for
+ * its users, what is open goes on answering, and the device stays in its group, bound
+ * and attached, until its last file is closed. FALSE when there is no such device.
+ */
+gboolean viommu_emulator_unplug_device(ViommuEmulator *emulator, const char *bdf);
+
+/* DMA accesses of the device so far, page by page, and how many of them were refused. */
+guint64 viommu_emulator_count_dma(ViommuEmulator *emulator, const char *bdf,
+                                  guint64 *ret_refused);
+
 /*
  * Between begin and end attach and replace answer EBUSY and the device is blocked, as
  * while Linux resets an ATS-capable PCI function; end puts back what was attached
