@@ -87,8 +87,8 @@ void viommui_emu_atc_insert(EmuAtc *atc, const EmuAtcEntry *entry)
 
 static gboolean covers(const EmuAtcInv *what, const EmuAtcEntry *entry)
 {
-    if (what->by_pasid && (entry->has_pasid != what->has_pasid ||
-                           (what->has_pasid && entry->pasid != what->pasid))) {
+    if (what->has_pasid &&
+        (!entry->has_pasid || (!what->global && entry->pasid != what->pasid))) {
         return FALSE;
     }
     return entry->va <= what->last &&

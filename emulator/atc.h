@@ -24,8 +24,12 @@ typedef struct {
 
 /* What an invalidation request covers. */
 typedef struct {
-    gboolean by_pasid; /* only these; else whatever the PASID */
+    /*
+     * A request without PASID reaches all entries, those with a PASID too; one with it
+     * those of that PASID, or, when global, of any.
+     */
     gboolean has_pasid;
+    gboolean global;
     guint32 pasid;
     guint64 first;
     guint64 last;

@@ -6,7 +6,8 @@
  * Invariants: a paging domain belongs to one SMMU. A stage 2 domain has a VMID of its
  * own; when the last master leaves it, everything under that VMID is flushed, and
  * nothing is while masters remain: an attach by itself leaves stage 1 translations in
- * the TLB. Only a changed STE drops the stream's cached CDs.
+ * the TLB. Only a changed STE drops the stream's cached CDs; every attach empties the
+ * device's ATC. PASIDs of the kernel's own CD table and a second stage exclude each other.
  *
  * Up: EmuIommuOps, for iommufd's objects. Down: smmuv3.c.
  */
@@ -43,6 +44,9 @@ static gpointer smmu_device_new(EmuIommu *iommu, EmuDevice *device)
     master->smmu = to_smmu(iommu);
     master->device = device;
     master->cds = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    master->l1_cds = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    master->pasids = g_hash_table_new(NULL, NULL);
+    master->atc = viommui_emu_atc_new();
     return master;
 }
 
@@ -52,6 +56,9 @@ static void smmu_device_free(EmuIommu *iommu, gpointer priv)
 
     (void)iommu;
     g_hash_table_unref(master->cds);
+    g_hash_table_unref(master->l1_cds);
+    g_hash_table_unref(master->pasids);
+    viommui_emu_atc_free(master->atc);
     g_free(master);
 }
 
@@ -176,6 +183,21 @@ static void smmu_hwpt_free(EmuIommu *iommu, EmuHwpt *hwpt)
     g_free(hwpt->priv);
 }
 
+/* Of every device whose stage 1 is over this stage 2. */
+static void flush_atcs(EmuIommu *iommu, const EmuHwpt *hwpt)
+{
+    const GPtrArray *devices = hwpt->ioas->obj.ctx->emulator->devices;
+
+    for (guint i = 0; i < devices->len; i++) {
+        const EmuDevice *device = g_ptr_array_index(devices, i);
+        const Smmuv3Master *master = device->iommu_priv;
+
+        if (device->iommu == iommu && master->ste.paging == hwpt) {
+            viommui_emu_atc_flush(master->atc);
+        }
+    }
+}
+
 /*
  * Stage 2 itself is looked up at every access. But the driver cannot know what
  * stage 1 led to the range, so it clears everything of the VMID.
@@ -186,6 +208,7 @@ static void smmu_unmapped(EmuIommu *iommu, EmuHwpt *hwpt)
 
     if (domain->stage2 && domain->n_masters) {
         viommui_emu_smmuv3_tlb_flush_vmid(to_smmu(iommu)->tlb, domain->vmid);
+        flush_atcs(iommu, hwpt);
     }
 }
 
@@ -236,13 +259,25 @@ static int make_nested_ste(EmuDevice *device, EmuHwpt *hwpt, Smmuv3Ste *ste)
     return 0;
 }
 
+static gboolean needs_stage2(EmuHwpt *hwpt)
+{
+    const Smmuv3Domain *domain = viommui_emu_hwpt_paging(hwpt)->priv;
+
+    return domain->stage2;
+}
+
 static int make_ste(EmuDevice *device, EmuHwpt *hwpt, Smmuv3Ste *ste)
 {
+    const Smmuv3Master *master = device->iommu_priv;
+
     if (!hwpt) {
         return 0;
     }
     if (hwpt->iommu != device->iommu) {
         return -EINVAL;
+    }
+    if (needs_stage2(hwpt) && g_hash_table_size(master->pasids)) {
+        return -EBUSY;
     }
     if (hwpt->parent) {
         return make_nested_ste(device, hwpt, ste);
@@ -266,6 +301,13 @@ static void move_to_domain(Smmuv3Master *master, Smmuv3Domain *domain)
     }
 }
 
+static gboolean smmu_has_ats(EmuDevice *device)
+{
+    const Smmuv3Master *master = device->iommu_priv;
+
+    return device->ats && (master->smmu->config.idr[0] & SMMU_IDR0_ATS);
+}
+
 static int smmu_attach(EmuDevice *device, EmuHwpt *hwpt)
 {
     Smmuv3Master *master = device->iommu_priv;
@@ -281,6 +323,9 @@ static int smmu_attach(EmuDevice *device, EmuHwpt *hwpt)
     vdevice = hwpt && hwpt->viommu ? find_vdevice(device, hwpt->viommu) : NULL;
     master->viommu = vdevice ? hwpt->viommu : NULL;
     master->vsid = vdevice ? vdevice->virt_id : 0;
+    master->ats_enabled = ste.kind == STE_NESTED && smmu_has_ats(device) &&
+                          ((const Smmuv3Nested *)hwpt->priv)->enable_ats;
+    viommui_emu_atc_flush(master->atc);
     move_to_domain(master, hwpt ? viommui_emu_hwpt_paging(hwpt)->priv : NULL);
     return 0;
 }
@@ -299,32 +344,34 @@ static guint smmu_pasid_bits(EmuDevice *device)
     return MIN(master->smmu->ssid_bits, device->pasid_bits);
 }
 
-static gboolean smmu_has_ats(EmuDevice *device)
-{
-    const Smmuv3Master *master = device->iommu_priv;
-
-    return device->ats && (master->smmu->config.idr[0] & SMMU_IDR0_ATS);
-}
-
 static gboolean smmu_enforces_coherency(EmuIommu *iommu)
 {
     return to_smmu(iommu)->config.canwbs;
 }
 
-/* Of the domains only stage 1 ones can sit in the kernel's own CD table. */
 static gboolean smmu_takes_pasid(EmuHwpt *hwpt)
 {
-    const Smmuv3Domain *domain = hwpt->priv;
-
-    return !hwpt->parent && !domain->stage2;
+    return !hwpt->parent;
 }
 
 static int smmu_attach_pasid(EmuDevice *device, guint32 pasid, EmuHwpt *hwpt, EmuHwpt *old)
 {
-    (void)device;
-    (void)pasid;
+    Smmuv3Master *master = device->iommu_priv;
+
     (void)old;
-    return hwpt ? -EOPNOTSUPP : 0;
+    if (!hwpt) {
+        g_hash_table_remove(master->pasids, GUINT_TO_POINTER(pasid));
+        return 0;
+    }
+    if (hwpt->iommu != device->iommu || hwpt->parent || needs_stage2(hwpt)) {
+        return -EINVAL;
+    }
+    /* The requester ID is blocked, or in the CD table as well. */
+    if (master->ste.kind != STE_ABORT && (!master->domain || master->domain->stage2)) {
+        return -EINVAL;
+    }
+    g_hash_table_insert(master->pasids, GUINT_TO_POINTER(pasid), hwpt);
+    return 0;
 }
 
 static int smmu_set_dirty_tracking(EmuHwpt *hwpt, gboolean enable)

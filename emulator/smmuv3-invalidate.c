@@ -185,6 +185,23 @@ static void aim_at_va(const guint64 words[2], Smmuv3Tlbi *what)
     what->last = MIN(what->last, EMU_MASK64(55, 0));
 }
 
+/* 4.5.1: 2^Size pages, or everything. */
+static void invalidate_atc(const Command *command)
+{
+    const guint64 *words = command->words;
+    guint64 size = EMU_BITS64(words[1], 5, 0);
+    guint64 mask = size == ATC_SIZE_ALL ? G_MAXUINT64 : (1ULL << (size + 12)) - 1;
+    const EmuAtcInv what = {
+        .has_pasid = !!(words[0] & CMD0_SSV),
+        .global = !!(words[0] & CMD0_ATC_GLOBAL),
+        .pasid = (guint32)EMU_BITS64(words[0], 31, 12),
+        .first = words[1] & CMD1_ADDR & ~mask,
+        .last = (words[1] & CMD1_ADDR) | mask,
+    };
+
+    viommui_emu_atc_invalidate(command->master->atc, &what);
+}
+
 static void execute(Smmuv3 *smmu, guint16 vmid, const Command *command)
 {
     const guint64 *words = command->words;
@@ -203,12 +220,14 @@ static void execute(Smmuv3 *smmu, guint16 vmid, const Command *command)
         what.spare_global = TRUE;
         break;
     case CMD_CFGI_CD:
-        viommui_emu_smmuv3_cfgi_cd(command->master, (guint32)EMU_BITS64(words[0], 31, 12));
+        viommui_emu_smmuv3_cfgi_cd(command->master, (guint32)EMU_BITS64(words[0], 31, 12),
+                                   !!(words[1] & CMD1_LEAF));
         return;
     case CMD_CFGI_CD_ALL:
         viommui_emu_smmuv3_cfgi_cd_all(command->master);
         return;
-    case CMD_ATC_INV: /* no device here has an ATC */
+    case CMD_ATC_INV:
+        invalidate_atc(command);
         return;
     default:
         break;

@@ -32,7 +32,7 @@ int viommui_emu_vsmmu_init(EmuIommu *iommu, EmuViommu *viommu)
     return viommu->parent->iommu == iommu ? 0 : -EINVAL;
 }
 
-static int check_vste(guint64 ste[2])
+static int check_vste(guint64 ste[2], gboolean *ret_ats)
 {
     guint64 config = STE0_CONFIG(ste[0]);
 
@@ -48,10 +48,11 @@ static int check_vste(guint64 ste[2])
         config != STE_CONFIG_S1) {
         return -EIO;
     }
-    /* Abort or full ATS; what is installed depends on the device, and edu has none. */
+    /* Abort or full ATS; what is installed depends on the device. */
     if (STE1_EATS(ste[1]) > 1) {
         return -EIO;
     }
+    *ret_ats = config == STE_CONFIG_S1 && STE1_EATS(ste[1]) == 1;
     ste[1] &= ~STE1_EATS_MASK;
     return 0;
 }
@@ -61,6 +62,7 @@ int viommui_emu_vsmmu_nested_init(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags,
 {
     struct iommu_hwpt_arm_smmuv3 arg;
     Smmuv3Nested *nested;
+    gboolean ats = FALSE;
     guint64 ste[2];
     int ret;
 
@@ -77,13 +79,14 @@ int viommui_emu_vsmmu_nested_init(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags,
     }
     ste[0] = GUINT64_FROM_LE(arg.ste[0]);
     ste[1] = GUINT64_FROM_LE(arg.ste[1]);
-    ret = check_vste(ste);
+    ret = check_vste(ste, &ats);
     if (ret < 0) {
         return ret;
     }
     nested = g_new0(Smmuv3Nested, 1);
     nested->ste[0] = ste[0];
     nested->ste[1] = ste[1];
+    nested->enable_ats = ats;
     hwpt->priv = nested;
     return 0;
 }

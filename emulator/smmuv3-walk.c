@@ -188,19 +188,22 @@ static SmmuFault walk_tables(Walk *walk)
     }
 }
 
-/* A device without PASIDs makes unprivileged data accesses. */
+/* Without a SubstreamID nothing is privileged. */
 static SmmuFault permit(const Smmuv3TlbEntry *entry, const EmuAccess *access,
-                        guint64 *ret_ipa)
+                        Smmuv3TlbEntry *ret_found)
 {
-    if (entry->privileged || (access->write && entry->read_only)) {
+    gboolean privileged = access->has_pasid && access->privileged;
+
+    if ((entry->privileged && !privileged) || (access->write && entry->read_only)) {
         return SMMU_F_PERMISSION;
     }
-    *ret_ipa = entry->out | (access->iova & ((1ULL << entry->shift) - 1));
+    *ret_found = *entry;
     return SMMU_OK;
 }
 
 SmmuFault viommui_emu_smmuv3_stage1(Smmuv3 *smmu, const Smmuv3Cd *cd, const EmuIoas *ioas,
-                                    guint16 vmid, const EmuAccess *access, guint64 *ret_ipa)
+                                    guint16 vmid, const EmuAccess *access,
+                                    Smmuv3TlbEntry *ret_found)
 {
     Walk walk = {
         .smmu = smmu,
@@ -219,9 +222,12 @@ SmmuFault viommui_emu_smmuv3_stage1(Smmuv3 *smmu, const Smmuv3Cd *cd, const EmuI
     }
     known = viommui_emu_smmuv3_tlb_find(smmu->tlb, vmid, cd->asid, access->iova);
     if (known) {
-        return permit(known, access, ret_ipa);
+        if (access->ret_cache) {
+            *access->ret_cache = VIOMMU_EMULATOR_CACHE_TLB;
+        }
+        return permit(known, access, ret_found);
     }
     walk.entry.granule = walk.tt->granule;
     fault = walk_tables(&walk);
-    return fault ? fault : permit(&walk.entry, access, ret_ipa);
+    return fault ? fault : permit(&walk.entry, access, ret_found);
 }

@@ -13,6 +13,7 @@
  * Section numbers are of Arm IHI 0070.
  */
 
+#include "atc.h"
 #include "iommufd.h"
 
 /* 6.3.1 to 6.3.6: the ID fields that the model obeys. */
@@ -144,6 +145,7 @@ typedef struct {
 /* And for a nested one: the guest's STE as the kernel keeps it. */
 typedef struct {
     guint64 ste[2];
+    gboolean enable_ats; /* EATS was set */
 } Smmuv3Nested;
 
 typedef enum {
@@ -165,6 +167,10 @@ typedef struct {
     Smmuv3Ste ste;
     Smmuv3Domain *domain; /* counted in its n_masters; NULL: none */
     GHashTable *cds;      /* SubstreamID -> 8 words of a cached CD, owned */
+    GHashTable *l1_cds;   /* index -> a cached level 1 descriptor, owned */
+    GHashTable *pasids;   /* SubstreamID -> EmuHwpt in the kernel's own CD table */
+    EmuAtc *atc;
+    gboolean ats_enabled; /* and its answers come from a guest's stage 1 */
     EmuViommu *viommu;    /* where events go; NULL: nowhere */
     guint64 vsid;
 } Smmuv3Master;
@@ -173,7 +179,7 @@ typedef struct {
 int viommui_emu_smmuv3_translate(EmuDevice *device, const EmuAccess *access,
                                  guint64 *ret_ipa, EmuIoas **ret_ioas);
 void viommui_emu_smmuv3_install_ste(Smmuv3Master *master, const Smmuv3Ste *ste);
-void viommui_emu_smmuv3_cfgi_cd(Smmuv3Master *master, guint32 ssid);
+void viommui_emu_smmuv3_cfgi_cd(Smmuv3Master *master, guint32 ssid, gboolean leaf);
 void viommui_emu_smmuv3_cfgi_cd_all(Smmuv3Master *master);
 /* A 64-bit little-endian word at an IPA, read once. FALSE: stage 2 refused. */
 gboolean viommui_emu_smmuv3_fetch(const EmuIoas *ioas, guint64 ipa, guint64 *ret_word);
@@ -185,7 +191,7 @@ gboolean viommui_emu_smmuv3_decode_cd(const Smmuv3 *smmu, const guint64 ste[2],
 /* smmuv3-walk.c */
 SmmuFault viommui_emu_smmuv3_stage1(Smmuv3 *smmu, const Smmuv3Cd *cd, const EmuIoas *ioas,
                                     guint16 vmid, const EmuAccess *access,
-                                    guint64 *ret_ipa);
+                                    Smmuv3TlbEntry *ret_found);
 
 /* smmuv3-tlb.c */
 Smmuv3Tlb *viommui_emu_smmuv3_tlb_new(void);

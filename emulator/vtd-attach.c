@@ -99,11 +99,10 @@ static void leave(VtdDevice *device, EmuHwpt *hwpt, guint32 pasid)
     put_did(device->vtd, domain);
 }
 
-/* Device-TLB invalidation: without PASID for the requester ID. */
+/* Device-TLB invalidation: for the requester ID without PASID, which spares nothing. */
 static void flush_atc(const VtdDevice *device, guint32 pasid, guint64 first, guint64 last)
 {
     const EmuAtcInv what = {
-        .by_pasid = TRUE,
         .has_pasid = pasid != 0,
         .pasid = pasid,
         .first = first,
