@@ -3,14 +3,25 @@
 
 #include <stdio.h>
 
-static void make_emulator(Target *target, guint n_devices)
+static guint add_iommu(ViommuEmulator *emulator, gboolean vtd)
 {
-    ViommuEmulatorSmmuv3Config smmu;
+    ViommuEmulatorSmmuv3Config smmuv3_config;
+    ViommuEmulatorVtdConfig vtd_config;
+
+    if (vtd) {
+        viommu_emulator_vtd_defaults(&vtd_config);
+        return viommu_emulator_add_vtd(emulator, &vtd_config);
+    }
+    viommu_emulator_smmuv3_defaults(&smmuv3_config);
+    return viommu_emulator_add_smmuv3(emulator, &smmuv3_config);
+}
+
+static void make_emulator(Target *target, guint n_devices, gboolean vtd)
+{
     guint iommu;
 
     target->emulator = viommu_emulator_new();
-    viommu_emulator_smmuv3_defaults(&smmu);
-    iommu = viommu_emulator_add_smmuv3(target->emulator, &smmu);
+    iommu = add_iommu(target->emulator, vtd);
     for (guint i = 0; i < n_devices; i++) {
         ViommuEmulatorDeviceConfig device = {
             .iommu = iommu, .stream_id = 0x10 + i, .iommu_group = -1};
@@ -21,21 +32,30 @@ static void make_emulator(Target *target, guint n_devices)
     }
 }
 
+static gboolean usage(const char *program)
+{
+    printf("Bail out! usage: %s [--emulate smmuv3|vtd | --device BDF...]\n", program);
+    return FALSE;
+}
+
 gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
 {
+    gboolean vtd = FALSE;
     guint n = 0;
 
     *target = (Target){0};
-    for (int i = 1; i < argc; i++) {
-        if (!g_str_equal(argv[i], "--device") || i + 1 == argc ||
-            n + 1 == G_N_ELEMENTS(target->bdfs)) {
-            printf("Bail out! usage: %s [--device BDF]...\n", argv[0]);
-            return FALSE;
-        }
-        target->bdfs[n++] = g_strdup(argv[++i]);
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 == argc)
+            return usage(argv[0]);
+        if (g_str_equal(argv[i], "--device") && n + 1 < G_N_ELEMENTS(target->bdfs))
+            target->bdfs[n++] = g_strdup(argv[i + 1]);
+        else if (g_str_equal(argv[i], "--emulate"))
+            vtd = g_str_equal(argv[i + 1], "vtd");
+        else
+            return usage(argv[0]);
     }
     if (n == 0)
-        make_emulator(target, n_devices);
+        make_emulator(target, n_devices, vtd);
     spy_init(&target->spy, target->emulator ? viommu_emulator_get_seam(target->emulator)
                                             : viommu_seam_system());
     target->seam = &target->spy.seam;
