@@ -17,6 +17,10 @@
 #define DESC_AP2_RO    (1ULL << 7)
 #define DESC_AF        (1ULL << 10)
 #define DESC_NG        (1ULL << 11)
+#define DESC_PXN       (1ULL << 53)
+#define DESC_UXN       (1ULL << 54)
+#define DESC_PXN_TABLE (1ULL << 59)
+#define DESC_UXN_TABLE (1ULL << 60)
 #define DESC_APT_NOEL0 (1ULL << 61)
 #define DESC_APT_RO    (1ULL << 62)
 
@@ -73,6 +77,8 @@ static void start(Walk *walk)
             walk->table = known->out;
             walk->entry.read_only = known->read_only;
             walk->entry.privileged = known->privileged;
+            walk->entry.no_user_exec = known->no_user_exec;
+            walk->entry.no_privileged_exec = known->no_privileged_exec;
             return;
         }
     }
@@ -133,6 +139,8 @@ static SmmuFault descend(Walk *walk, guint64 desc)
     if (!walk->tt->had) {
         walk->entry.read_only |= !!(desc & DESC_APT_RO);
         walk->entry.privileged |= !!(desc & DESC_APT_NOEL0);
+        walk->entry.no_user_exec |= !!(desc & DESC_UXN_TABLE);
+        walk->entry.no_privileged_exec |= !!(desc & DESC_PXN_TABLE);
     }
     walk->entry.global = FALSE;
     remember(walk, level_shift(walk->tt, walk->level), TRUE, next);
@@ -154,6 +162,10 @@ static SmmuFault finish(Walk *walk, guint64 desc)
     }
     walk->entry.read_only |= !!(desc & DESC_AP2_RO);
     walk->entry.privileged |= !(desc & DESC_AP1_EL0);
+    walk->entry.no_user_exec |= !!(desc & DESC_UXN);
+    /* What the unprivileged can write the privileged never execute. */
+    walk->entry.no_privileged_exec |=
+        !!(desc & DESC_PXN) || (!walk->entry.privileged && !walk->entry.read_only);
     walk->entry.global = !(desc & DESC_NG);
     remember(walk, shift, FALSE, out);
     return SMMU_OK;
@@ -195,6 +207,10 @@ static SmmuFault permit(const Smmuv3TlbEntry *entry, const EmuAccess *access,
     gboolean privileged = access->has_pasid && access->privileged;
 
     if ((entry->privileged && !privileged) || (access->write && entry->read_only)) {
+        return SMMU_F_PERMISSION;
+    }
+    if (access->exec && !access->write &&
+        (privileged ? entry->no_privileged_exec : entry->no_user_exec)) {
         return SMMU_F_PERMISSION;
     }
     *ret_found = *entry;

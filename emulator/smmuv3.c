@@ -255,8 +255,9 @@ static void report(const Smmuv3Master *master, SmmuFault fault, const EmuAccess 
  */
 static int translate_nested(Smmuv3Master *master, const EmuAccess *access, guint64 *ret_ipa)
 {
-    const EmuAtcEntry *known =
-        master->ats_enabled ? viommui_emu_atc_find(master->atc, access) : NULL;
+    const EmuAtcEntry *known = master->ats_enabled && !access->exec
+                                   ? viommui_emu_atc_find(master->atc, access)
+                                   : NULL;
     Smmuv3TlbEntry found = {0};
     gboolean record = FALSE;
     SmmuFault fault;
@@ -276,7 +277,7 @@ static int translate_nested(Smmuv3Master *master, const EmuAccess *access, guint
         return -EFAULT;
     }
     *ret_ipa = found.out | (access->iova & ((1ULL << found.shift) - 1));
-    if (master->ats_enabled && !access->peek) {
+    if (master->ats_enabled && !access->exec && !access->peek) {
         const EmuAtcEntry answer = {
             .has_pasid = access->has_pasid,
             .pasid = access->has_pasid ? access->pasid : 0,

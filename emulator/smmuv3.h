@@ -103,6 +103,8 @@ typedef struct {
     guint64 out;
     gboolean read_only;
     gboolean privileged; /* refused to unprivileged transactions */
+    gboolean no_user_exec;
+    gboolean no_privileged_exec;
 } Smmuv3TlbEntry;
 
 /* What a TLBI is aimed at; addresses in bits 55:0. */

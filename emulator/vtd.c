@@ -25,7 +25,7 @@ static gboolean can_ask(const VtdDevice *device, const EmuAccess *access)
 
     return viommui_emu_vtd_has_pri(device) && !access->peek &&
            (high == 0 || high == EMU_MASK64(16, 0)) &&
-           !(access->has_pasid && access->privileged) && !(access->exec && !access->write);
+           !(access->has_pasid && access->privileged);
 }
 
 static int nested(VtdDevice *device, const VtdPasidEntry *entry, guint32 pasid,
@@ -55,6 +55,15 @@ static int nested(VtdDevice *device, const VtdPasidEntry *entry, guint32 pasid,
     return 0;
 }
 
+/* What the kernel's tables lack can be asked for as well. */
+static int check_ioas(const VtdDevice *device, const EmuIoas *ioas, const EmuAccess *access,
+                      guint64 ipa)
+{
+    return !viommui_emu_ioas_host(ioas, ipa, 1, access->write) && can_ask(device, access)
+               ? -EINPROGRESS
+               : 0;
+}
+
 int viommui_emu_vtd_translate(EmuDevice *device, const EmuAccess *access, guint64 *ret_ipa,
                               EmuIoas **ret_ioas)
 {
@@ -73,11 +82,16 @@ int viommui_emu_vtd_translate(EmuDevice *device, const EmuAccess *access, guint6
         (access->has_pasid && !device->iommu->ops->pasid_bits(device))) {
         return -EFAULT;
     }
+    /* Linux never sets what would allow requests to execute. */
+    if (access->exec) {
+        return -EFAULT;
+    }
     *ret_ioas = entry->paging->ioas;
     if (entry->pgtt != VTD_PGTT_NESTED) {
         /* The host's own tables, which are the IOAS: never stale. */
         *ret_ipa = access->iova;
-        return access->iova >> entry->width ? -EFAULT : 0;
+        return access->iova >> entry->width ? -EFAULT
+                                            : check_ioas(self, *ret_ioas, access, *ret_ipa);
     }
     known = viommui_emu_atc_find(self->atc, access);
     if (known) {
@@ -88,5 +102,5 @@ int viommui_emu_vtd_translate(EmuDevice *device, const EmuAccess *access, guint6
         return 0;
     }
     ret = nested(self, entry, pasid, access, ret_ipa);
-    return ret;
+    return ret < 0 ? ret : check_ioas(self, *ret_ioas, access, *ret_ipa);
 }

@@ -137,7 +137,7 @@ typedef enum {
 } ViommuEmulatorCache;
 
 /*
- * viommu_emulator_dma() and viommu_emulator_peek() of any access. A DMA may also answer
+ * viommu_emulator_dma() and viommu_emulator_peek() of any access. Any DMA may also answer
  * -EINPROGRESS: the device has sent a page request and waits. With a successful response
  * a write is then carried out; a read has to be made again. -EADDRNOTAVAIL: on VT-d the
  * write was an interrupt message and met no memory.

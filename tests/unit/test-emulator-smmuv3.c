@@ -290,6 +290,15 @@ static void test_privilege(void)
     tap_is(dma(&smmu, IOVA, 1, FALSE), -EFAULT, "an unprivileged one may not read it");
     next_event(&smmu, words);
     tap_ok(!(words[1] & 1ULL << 33) && (words[1] & 1ULL << 35), "as the event says");
+    access.write = FALSE;
+    access.exec = TRUE;
+    tap_is(rig_access(&smmu.rig, 0, &access, &value), 0, "a privileged fetch is allowed");
+    *page_for(&smmu, root, IOVA) |= 1ULL << 53;
+    tlbi_all(&smmu);
+    tap_is(rig_access(&smmu.rig, 0, &access, &value), -EFAULT, "but for PXN");
+    next_event(&smmu, words);
+    tap_ok((words[0] & 0xff) == F_PERMISSION && (words[1] & 1ULL << 34),
+           "and the event says it was one");
     rig_clear(&smmu.rig);
 }
 
