@@ -11,20 +11,33 @@
  */
 #include "iommufd.h"
 
+/* The HWPT behind an access: a guest's own PASIDs go by the requester ID's. */
+static EmuHwpt *find_hwpt(const EmuDevice *device, const EmuAccess *access)
+{
+    EmuHwpt *hwpt =
+        access->has_pasid ? viommui_emu_group_hwpt(device->group, access->pasid) : NULL;
+
+    return hwpt ? hwpt : viommui_emu_group_hwpt(device->group, 0);
+}
+
 static void mark_dirty(const EmuDevice *device, const EmuAccess *access, guint64 ipa)
 {
-    EmuHwpt *hwpt = NULL;
+    EmuHwpt *hwpt = find_hwpt(device, access);
 
-    if (access->has_pasid) {
-        hwpt = viommui_emu_group_hwpt(device->group, access->pasid);
-    }
-    /* A guest's own PASIDs go by way of the requester ID's HWPT. */
-    if (!hwpt) {
-        hwpt = viommui_emu_group_hwpt(device->group, 0);
-    }
     if (hwpt) {
         viommui_emu_hwpt_mark_dirty(viommui_emu_hwpt_paging(hwpt), ipa);
     }
+}
+
+void *viommui_emu_dma_host(const EmuDevice *device, const EmuAccess *access,
+                           const EmuIoas *ioas, guint64 ipa, gsize size)
+{
+    void *host = viommui_emu_ioas_host(ioas, ipa, size, access->write);
+    const EmuHwpt *hwpt = host ? NULL : find_hwpt(device, access);
+
+    return hwpt && hwpt->all_readable && !access->write
+               ? viommui_emu_ioas_host(ioas, ipa, size, TRUE)
+               : host;
 }
 
 static int try_access(EmuDevice *device, const EmuAccess *access, void *data, gsize size)
@@ -41,7 +54,7 @@ static int try_access(EmuDevice *device, const EmuAccess *access, void *data, gs
     if (ret < 0) {
         return ret;
     }
-    host = viommui_emu_ioas_host(ioas, ipa, size, access->write);
+    host = viommui_emu_dma_host(device, access, ioas, ipa, size);
     if (!host) {
         return -EFAULT;
     }

@@ -53,7 +53,7 @@ static int peek(EmuDevice *device, EmuAccess *access, guint64 *ret_ipa)
     if (ret < 0) {
         return ret;
     }
-    if (!viommui_emu_ioas_host(ioas, ipa, 1, access->write)) {
+    if (!viommui_emu_dma_host(device, access, ioas, ipa, 1)) {
         return -EFAULT;
     }
     if (ret_ipa) {

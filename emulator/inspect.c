@@ -282,7 +282,7 @@ static int peek(EmuDevice *device, guint64 iova, gboolean write, guint64 *ret_ip
     if (ret < 0) {
         return ret;
     }
-    if (!viommui_emu_ioas_host(ioas, ipa, 1, write)) {
+    if (!viommui_emu_dma_host(device, &access, ioas, ipa, 1)) {
         return -EFAULT;
     }
     if (ret_ipa) {

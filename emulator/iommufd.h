@@ -97,6 +97,7 @@ struct EmuHwpt {
     guint64 aperture_last;
     guint64 page_size;
     gboolean force_writable; /* a read-only mapping of its IOAS is -EINVAL */
+    gboolean all_readable;   /* its table format has no write-only pages */
     gboolean has_dirty;      /* it was allocated with dirty tracking */
     gboolean dirty_enabled;  /* writes are recorded */
     GHashTable *dirty;       /* pages by IOVA, 4 KiB each, written since last cleared */

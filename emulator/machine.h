@@ -217,6 +217,12 @@ void viommui_emu_dma(EmuDevice *device, guint64 iova, void *data, gsize size,
                      gboolean write);
 
 /*
+ * Where what translate answered lies in this process, or NULL: not there, or not with
+ * that permission.
+ */
+void *viommui_emu_dma_host(const EmuDevice *device, const EmuAccess *access,
+                           const EmuIoas *ioas, guint64 ipa, gsize size);
+/*
  * One access within a page, waiting for the page if that can be. `in_device`: data is the
  * device's own memory and may be read to later.
  */

@@ -155,6 +155,7 @@ static int smmu_paging_init(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags,
     /* Hardware dirty state is on from the start and never turned off. */
     hwpt->dirty_enabled = hwpt->has_dirty;
     hwpt->page_size = smallest_page(smmu);
+    hwpt->all_readable = !domain->stage2;
     /* An arm64 kernel of 48-bit virtual addresses gives its stage 1 no more. */
     hwpt->aperture_last = (1ULL << (domain->stage2 ? smmu->oas_bits : 48)) - 1;
     return 0;

@@ -34,13 +34,12 @@ gboolean viommui_emu_smmuv3_fetch(const EmuIoas *ioas, guint64 ipa, guint64 *ret
     const guint64 *host = viommui_emu_ioas_host(ioas, ipa, sizeof(*ret_word), FALSE);
     guint64 word;
 
-    if (!host) {
+    /* What a kernel would have pinned the caller may have taken away since. */
+    if (!host || viommui_emu_copy_from_user(&word, host, sizeof(word)) < 0) {
         return FALSE;
     }
     if (EMU_ALIGNED((uintptr_t)host, sizeof(word))) {
         word = __atomic_load_n(host, __ATOMIC_ACQUIRE);
-    } else {
-        memcpy(&word, host, sizeof(word));
     }
     *ret_word = GUINT64_FROM_LE(word);
     return TRUE;

@@ -237,6 +237,7 @@ static int vtd_paging_init(EmuIommu *iommu, EmuHwpt *hwpt, guint32 flags,
     if (is_first_stage(vtd, flags)) {
         domain = new_first_stage(vtd);
         hwpt->aperture_last = (1ULL << (domain->width - 1)) - 1;
+        hwpt->all_readable = TRUE;
     } else {
         ret = check_second_stage(vtd, flags);
         if (ret < 0) {

@@ -11,6 +11,8 @@
  *
  * Up: vtd.c. Down: vtd-iotlb.c, ioas-map.c for tables, hwpt.c for dirt.
  */
+#include <sys/mman.h>
+
 #include "vtd.h"
 
 #define FS_P        (1ULL << 0)
@@ -97,6 +99,18 @@ static gboolean is_permitted(const Walk *walk)
 }
 
 /*
+ * What a kernel would have pinned the caller may have taken away since. Where the system
+ * cannot be asked (before Linux 5.14), it is taken for good.
+ */
+static gboolean is_writable(void *host)
+{
+    void *page = (void *)((uintptr_t)host & EMU_PAGE_MASK);
+
+    return madvise(page, EMU_PAGE_SIZE, MADV_POPULATE_WRITE) == 0 ||
+           madvise(page, 0, MADV_POPULATE_WRITE) < 0;
+}
+
+/*
  * Set flags in an entry by compare-and-swap (3.6.2). FALSE: the second stage does not
  * let it be written. *word becomes what is there now: when somebody else was faster,
  * the caller has to judge it again.
@@ -107,7 +121,7 @@ static gboolean update(const Walk *walk, guint64 ipa, guint64 *word, guint64 fla
         viommui_emu_ioas_host(walk->entry->paging->ioas, ipa, sizeof(*host), TRUE);
     guint64 expected = GUINT64_TO_LE(*word);
 
-    if (!host) {
+    if (!host || !is_writable(host)) {
         return FALSE;
     }
     if (__atomic_compare_exchange_n(host, &expected, GUINT64_TO_LE(*word | flags), FALSE,
@@ -125,8 +139,10 @@ static gboolean fetch(const Walk *walk, guint64 ipa, guint64 *ret_word)
     const guint64 *host =
         viommui_emu_ioas_host(walk->entry->paging->ioas, ipa, sizeof(*host), FALSE);
 
-    /* Guest-physical pages may lie anywhere in this process; entries never straddle. */
-    if (!host || !EMU_ALIGNED((uintptr_t)host, sizeof(*host))) {
+    guint64 probe;
+
+    if (!host || !EMU_ALIGNED((uintptr_t)host, sizeof(*host)) ||
+        viommui_emu_copy_from_user(&probe, host, sizeof(probe)) < 0) {
         return FALSE;
     }
     *ret_word = GUINT64_FROM_LE(__atomic_load_n(host, __ATOMIC_ACQUIRE));

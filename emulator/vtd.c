@@ -59,7 +59,8 @@ static int nested(VtdDevice *device, const VtdPasidEntry *entry, guint32 pasid,
 static int check_ioas(const VtdDevice *device, const EmuIoas *ioas, const EmuAccess *access,
                       guint64 ipa)
 {
-    return !viommui_emu_ioas_host(ioas, ipa, 1, access->write) && can_ask(device, access)
+    return can_ask(device, access) &&
+                   !viommui_emu_dma_host(device->device, access, ioas, ipa, 1)
                ? -EINPROGRESS
                : 0;
 }

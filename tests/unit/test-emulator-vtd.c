@@ -95,11 +95,14 @@ static void test_read_only(void)
     vtd_init_default(&rig, &vtd_plain_device);
     tap_is(rig_map(&rig, rig.ioas, 0x1000, rig.ram, 0x1000, IOMMU_IOAS_MAP_READABLE), 0,
            "and allowed while there is none");
+    rig_map(&rig, rig.ioas, 0x3000, rig.ram, 0x1000, IOMMU_IOAS_MAP_WRITEABLE);
     tap_is(rig_hwpt(&rig, 0, rig.ioas, IOMMU_HWPT_ALLOC_NEST_PARENT, 0, NULL, 0, 0, NULL),
            -EINVAL, "a parent over one is refused");
     tap_is(rig_hwpt(&rig, 0, rig.ioas, 0, 0, NULL, 0, 0, &id), 0, "another HWPT is not");
     rig_attach(&rig, 0, 0, id);
     tap_is(rig_write(&rig, 0, 0x1000, 1), -EFAULT, "where it cannot be written");
+    tap_is(rig_read(&rig, 0, 0x3000, &(guint64){0}), 0,
+           "but what is write-only can be read in a first stage");
     rig_clear(&rig);
 
     viommu_emulator_vtd_defaults(&config);
