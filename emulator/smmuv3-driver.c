@@ -33,6 +33,7 @@ static void smmu_free(EmuIommu *iommu)
 
     viommui_emu_smmuv3_tlb_free(smmu->tlb);
     g_hash_table_unref(smmu->vmids);
+    g_ptr_array_unref(smmu->masters);
     g_hash_table_unref(smmu->half_done);
     g_free(smmu);
 }
@@ -47,6 +48,7 @@ static gpointer smmu_device_new(EmuIommu *iommu, EmuDevice *device)
     master->l1_cds = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     master->pasids = g_hash_table_new(NULL, NULL);
     master->atc = viommui_emu_atc_new();
+    g_ptr_array_add(master->smmu->masters, master);
     return master;
 }
 
@@ -54,7 +56,7 @@ static void smmu_device_free(EmuIommu *iommu, gpointer priv)
 {
     Smmuv3Master *master = priv;
 
-    (void)iommu;
+    g_ptr_array_remove_fast(to_smmu(iommu)->masters, master);
     g_hash_table_unref(master->cds);
     g_hash_table_unref(master->l1_cds);
     g_hash_table_unref(master->pasids);
@@ -187,13 +189,12 @@ static void smmu_hwpt_free(EmuIommu *iommu, EmuHwpt *hwpt)
 /* Of every device whose stage 1 is over this stage 2. */
 static void flush_atcs(EmuIommu *iommu, const EmuHwpt *hwpt)
 {
-    const GPtrArray *devices = hwpt->ioas->obj.ctx->emulator->devices;
+    const GPtrArray *masters = to_smmu(iommu)->masters;
 
-    for (guint i = 0; i < devices->len; i++) {
-        const EmuDevice *device = g_ptr_array_index(devices, i);
-        const Smmuv3Master *master = device->iommu_priv;
+    for (guint i = 0; i < masters->len; i++) {
+        const Smmuv3Master *master = g_ptr_array_index(masters, i);
 
-        if (device->iommu == iommu && master->ste.paging == hwpt) {
+        if (master->ste.paging == hwpt) {
             viommui_emu_atc_flush(master->atc);
         }
     }
@@ -431,6 +432,7 @@ EmuIommu *viommui_emu_smmuv3_new(const ViommuEmulatorSmmuv3Config *config)
     smmu->vmid_bits = config->idr[0] & SMMU_IDR0_VMID16 ? 16 : 8;
     smmu->ssid_bits = (guint)SMMU_IDR1_SSIDSIZE(config->idr[1]);
     smmu->vmids = g_hash_table_new(NULL, NULL);
+    smmu->masters = g_ptr_array_new();
     smmu->tlb = viommui_emu_smmuv3_tlb_new();
     smmu->half_done = viommui_emu_smmuv3_half_done_new();
     return &smmu->iommu;

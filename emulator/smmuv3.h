@@ -130,7 +130,8 @@ typedef struct {
     guint asid_bits;
     guint vmid_bits;
     guint ssid_bits;
-    GHashTable *vmids; /* in use */
+    GHashTable *vmids;  /* in use */
+    GPtrArray *masters; /* Smmuv3Master of every device, borrowed */
     Smmuv3Tlb *tlb;
     /* With the repeat erratum: commands that were issued once, smmuv3-invalidate.c. */
     GHashTable *half_done;

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include <linux/vfio.h>
+
 #include "rig.h"
 
 enum { VSID = 0x20, ASID = 5, IOVA = 0x40000000 };
@@ -542,6 +544,47 @@ static void test_host_pasids(void)
     rig_clear(&smmu.rig);
 }
 
+/* A container over a second stage, where there is no iommufd. */
+static void test_container(void)
+{
+    const ViommuEmulatorDeviceConfig device = {.bdf = "0000:00:02.0", .iommu_group = 4};
+    ViommuEmulator *emulator = viommu_emulator_new();
+    const ViommuSeam *seam = viommu_emulator_get_seam(emulator);
+    guint64 page[512 * 2] __attribute__((aligned(4096))) = {0};
+    struct vfio_iommu_type1_dma_map map = {.argsz = sizeof(map),
+                                           .flags = VFIO_DMA_MAP_FLAG_READ |
+                                                    VFIO_DMA_MAP_FLAG_WRITE,
+                                           .vaddr = (uintptr_t)page,
+                                           .iova = IOVA,
+                                           .size = 4096};
+    struct vfio_iommu_type1_dma_unmap unmap = {
+        .argsz = sizeof(unmap), .iova = IOVA, .size = 4096};
+    ViommuEmulatorSmmuv3Config config;
+    guint64 value = 5;
+    int container;
+    int group;
+
+    viommu_emulator_smmuv3_defaults(&config);
+    config.idr[0] &= ~2U; /* S1P */
+    viommu_emulator_add_smmuv3(emulator, &config);
+    viommu_emulator_add_device(emulator, &device, NULL);
+    container = seam->ops->open(seam->data, "/dev/vfio/vfio", O_RDWR);
+    group = seam->ops->open(seam->data, "/dev/vfio/4", O_RDWR);
+    seam->ops->ioctl(seam->data, group, VFIO_GROUP_SET_CONTAINER, &container);
+    tap_is(seam->ops->ioctl(seam->data, container, VFIO_SET_IOMMU,
+                            (void *)(uintptr_t)VFIO_TYPE1v2_IOMMU),
+           0, "a container on an SMMU with stage 2 only");
+    tap_is(seam->ops->ioctl(seam->data, container, VFIO_IOMMU_MAP_DMA, &map), 0,
+           "a mapping");
+    tap_is(viommu_emulator_dma(emulator, device.bdf, IOVA, &value, 8, TRUE), 0, "is used");
+    tap_is((gint64)page[0], 5, "and written");
+    tap_is(seam->ops->ioctl(seam->data, container, VFIO_IOMMU_UNMAP_DMA, &unmap), 0,
+           "and unmapped");
+    tap_is(viommu_emulator_dma(emulator, device.bdf, IOVA, &value, 8, TRUE), -EFAULT,
+           "and gone");
+    viommu_emulator_free(emulator);
+}
+
 int main(void)
 {
     test_substreams();
@@ -551,5 +594,6 @@ int main(void)
     test_granules();
     test_ranges();
     test_host_pasids();
+    test_container();
     return tap_done();
 }
