@@ -67,7 +67,7 @@ int viommui_emu_object_destroy(EmuObject *object)
         return -EBUSY;
     }
     object->ctx->slots->pdata[object->id] = NULL;
-    if (&object->ctx->vfio_ioas->obj == object) {
+    if (object->ctx->vfio_ioas == (EmuIoas *)object) {
         object->ctx->vfio_ioas = NULL;
     }
     destroy_payload(object);

@@ -17,11 +17,41 @@ void *viommui_emu_user_ptr(guint64 value)
     return (void *)(uintptr_t)value;
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_SANITIZER 1
+#endif
+
+#ifdef HAS_SANITIZER
+#include <sanitizer/asan_interface.h>
+
+/* The sanitizer's own memory: it is there, and nobody may look at it. */
+static gboolean is_sanitizers(uintptr_t start, gsize size)
+{
+    const uintptr_t top = sizeof(void *) == 8 ? (uintptr_t)1 << 47 : ~(uintptr_t)0;
+    size_t scale;
+    size_t offset;
+
+    __asan_get_shadow_mapping(&scale, &offset);
+    return start < (top >> scale) + offset && start + size > offset;
+}
+#else
+static gboolean is_sanitizers(uintptr_t start, gsize size)
+{
+    (void)start;
+    (void)size;
+    return FALSE;
+}
+#endif
+
 static gboolean is_bad(const void *addr, gsize size)
 {
     uintptr_t start = (uintptr_t)addr;
 
-    return start < EMU_PAGE_SIZE || start + size < start;
+    return start < EMU_PAGE_SIZE || start + size < start || is_sanitizers(start, size);
 }
 
 /* Where the system will not tell, what is not obviously wrong is taken for good. */
