@@ -425,5 +425,11 @@ int viommui_emu_get_hw_info(EmuUcmd *ucmd)
         cmd->out_capabilities |= IOMMU_HW_CAP_DIRTY_TRACKING;
     }
     cmd->out_max_pasid_log2 = (guint8)iommu->ops->pasid_bits(idev->device);
+    if (cmd->out_max_pasid_log2) {
+        /* Drivers turn on all that the capability has. */
+        cmd->out_capabilities |=
+            (idev->device->pasid_exec ? IOMMU_HW_CAP_PCI_PASID_EXEC : 0) |
+            (idev->device->pasid_privileged ? IOMMU_HW_CAP_PCI_PASID_PRIV : 0);
+    }
     return viommui_emu_respond(ucmd, sizeof(*cmd));
 }

@@ -239,6 +239,8 @@ static void add_device(ViommuEmulator *emulator, const ViommuEmulatorDeviceConfi
     device->bdf = g_strdup(config->bdf);
     device->stream_id = config->stream_id;
     device->pasid_bits = MIN(config->pasid_bits, 20);
+    device->pasid_privileged = config->pasid_privileged;
+    device->pasid_exec = config->pasid_exec;
     device->ats = config->ats;
     device->pri = config->pri;
     device->partial = g_array_new(FALSE, FALSE, sizeof(EmuPageRequest));

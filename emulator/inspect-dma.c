@@ -19,6 +19,20 @@ static EmuAccess to_access(const ViommuEmulatorAccess *access)
     };
 }
 
+/* Can the device make it? */
+static gboolean is_possible(const EmuDevice *device, const EmuAccess *access)
+{
+    return (!access->privileged || device->pasid_privileged) &&
+           (!access->exec || device->pasid_exec);
+}
+
+static int dma(EmuDevice *device, const EmuAccess *access, void *data, gsize size)
+{
+    return is_possible(device, access)
+               ? viommui_emu_dma_access(device, access, data, size, FALSE)
+               : -EINVAL;
+}
+
 int viommu_emulator_dma_as(ViommuEmulator *emulator, const char *bdf,
                            const ViommuEmulatorAccess *access, void *data, gsize size)
 {
@@ -34,7 +48,7 @@ int viommu_emulator_dma_as(ViommuEmulator *emulator, const char *bdf,
     }
     pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
-    ret = device ? viommui_emu_dma_access(device, &inner, data, size, FALSE) : -ENODEV;
+    ret = device ? dma(device, &inner, data, size) : -ENODEV;
     pthread_mutex_unlock(&emulator->lock);
     return ret;
 }
@@ -47,6 +61,9 @@ static int peek(EmuDevice *device, EmuAccess *access, guint64 *ret_ipa)
 
     if (!device->idev) {
         return -EFAULT;
+    }
+    if (!is_possible(device, access)) {
+        return -EINVAL;
     }
     access->peek = TRUE;
     ret = device->iommu->ops->translate(device, access, &ipa, &ioas);

@@ -12,7 +12,6 @@
 
 #include "emu.h"
 
-
 /* What one access asks of an IOMMU. `peek`: leave no trace, raise no event. */
 typedef struct {
     guint64 iova;
@@ -169,7 +168,9 @@ struct EmuDevice {
     guint reset_depth;
     gboolean blocked_for_reset;
     guint pasid_bits; /* of its PASID capability; 0: it has none */
-    gboolean ats;     /* has that capability */
+    gboolean pasid_privileged;
+    gboolean pasid_exec;
+    gboolean ats; /* has that capability */
     gboolean pri;
     EmuIdev *idev;    /* bound to an iommufd, through opener */
     guint open_count; /* files that may use it */

@@ -81,9 +81,11 @@ typedef struct {
     int iommu_group;   /* devices of one number share a group; -1: one of its own */
     guint16 vendor_id; /* 0: edu's; another, so that refusals can be tested */
     guint16 device_id;
-    guint pasid_bits; /* log2 of the PASIDs of its PASID capability; 0: none */
-    gboolean ats;     /* it has an ATS capability */
-    gboolean pri;     /* and a PRI one */
+    guint pasid_bits;          /* log2 of the PASIDs of its PASID capability; 0: none */
+    gboolean pasid_privileged; /* which can ask for privileged access */
+    gboolean pasid_exec;       /* and to execute */
+    gboolean ats;              /* it has an ATS capability */
+    gboolean pri;              /* and a PRI one */
 } ViommuEmulatorDeviceConfig;
 
 /* FALSE when the BDF is malformed or taken, or the IOMMU does not exist. */

@@ -125,7 +125,7 @@ typedef struct {
     gboolean write;
     gboolean has_pasid; /* SubstreamID, on an SMMU */
     guint32 pasid;
-    gboolean privileged; /* asked for; with a PASID only, like exec */
+    gboolean privileged; /* with a PASID only, like exec; -EINVAL: the device cannot */
     gboolean exec;
 } ViommuEmulatorAccess;
 

@@ -196,8 +196,11 @@ static int dma(Smmu *smmu, guint64 iova, gint ssid, gboolean write)
     return rig_access(&smmu->rig, 0, &access, &value);
 }
 
-static const ViommuEmulatorDeviceConfig full_device = {
-    .iommu_group = -1, .pasid_bits = 10, .ats = TRUE};
+static const ViommuEmulatorDeviceConfig full_device = {.iommu_group = -1,
+                                                       .pasid_bits = 10,
+                                                       .pasid_privileged = TRUE,
+                                                       .pasid_exec = TRUE,
+                                                       .ats = TRUE};
 static const ViommuEmulatorDeviceConfig plain_device = {.iommu_group = -1};
 
 static void test_substreams(void)

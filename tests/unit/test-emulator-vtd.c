@@ -18,8 +18,8 @@ static void test_info(void)
     tap_ok(vtd.cap_reg == config.cap && vtd.ecap_reg == config.ecap,
            "with the registers it was given");
     tap_is(vtd.flags, IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17, "and erratum 772415");
-    tap_is(info.out_capabilities, IOMMU_HW_CAP_DIRTY_TRACKING,
-           "it tracks dirt and has ATS");
+    tap_is(info.out_capabilities, IOMMU_HW_CAP_DIRTY_TRACKING | IOMMU_HW_CAP_PCI_PASID_PRIV,
+           "it tracks dirt, has ATS, and privilege with its PASIDs");
     tap_is(info.out_max_pasid_log2, 16, "PASIDs as many as the device has");
     info = (struct iommu_hw_info){
         .size = sizeof(info),

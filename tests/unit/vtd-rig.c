@@ -2,8 +2,11 @@
 #include "vtd-rig.h"
 
 const ViommuEmulatorDeviceConfig vtd_plain_device = {.iommu_group = -1};
-const ViommuEmulatorDeviceConfig vtd_full_device = {
-    .iommu_group = -1, .pasid_bits = 16, .ats = TRUE, .pri = TRUE};
+const ViommuEmulatorDeviceConfig vtd_full_device = {.iommu_group = -1,
+                                                    .pasid_bits = 16,
+                                                    .pasid_privileged = TRUE,
+                                                    .ats = TRUE,
+                                                    .pri = TRUE};
 
 /* One device on a unit of this config, two when there is a second unit. */
 void vtd_init(Rig *rig, const ViommuEmulatorVtdConfig *config,

@@ -19,7 +19,7 @@ enum {
 enum { IOVA = 0x40000000 };
 
 extern const ViommuEmulatorDeviceConfig vtd_plain_device;
-/* With 2^16 PASIDs, ATS and PRI. */
+/* With 2^16 PASIDs, privilege, ATS and PRI. */
 extern const ViommuEmulatorDeviceConfig vtd_full_device;
 
 /* One device on a unit of this config, two when there is a second unit. */
