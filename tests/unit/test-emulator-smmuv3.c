@@ -402,8 +402,11 @@ static void test_ats(void)
     atc_inv(&smmu, ssv | 1 << 12, IOVA, 0);
     tap_is(peek(&smmu, IOVA, 1, NULL), (gint64)page + 0x1000, "its own does");
     tap_is(peek(&smmu, IOVA, -1, NULL), (gint64)page, "and spares what has none");
+    dma(&smmu, IOVA, 1, FALSE);
     atc_inv(&smmu, ssv | global, 0, 52);
-    tap_is(peek(&smmu, IOVA, -1, NULL), (gint64)page, "as does a global one");
+    peek(&smmu, IOVA, 1, &cache);
+    tap_is(cache, VIOMMU_EMULATOR_CACHE_TLB, "a global one reaches every SubstreamID");
+    tap_is(peek(&smmu, IOVA, -1, NULL), (gint64)page, "and still spares what has none");
     dma(&smmu, IOVA, 1, FALSE);
     *page_for(&smmu, root, IOVA) = page | DESC_PAGE | DESC_USER;
     tlbi_all(&smmu);
