@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <linux/iommufd.h>
@@ -306,17 +307,19 @@ static int dirty(Host *host, int fd, guint32 flags)
 
 static int get_bitmap(Host *host, int fd, guint64 iova, guint64 size, guint64 *bits)
 {
-    struct {
-        struct vfio_iommu_type1_dirty_bitmap head;
-        struct vfio_iommu_type1_dirty_bitmap_get get;
-    } cmd = {
-        .head = {.argsz = sizeof(cmd), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
-        .get = {.iova = iova,
-                .size = size,
-                .bitmap = {.pgsize = PAGE, .size = 8, .data = (__u64 *)(void *)bits}},
+    guint8 cmd[sizeof(struct vfio_iommu_type1_dirty_bitmap) +
+               sizeof(struct vfio_iommu_type1_dirty_bitmap_get)];
+    const struct vfio_iommu_type1_dirty_bitmap head = {
+        .argsz = sizeof(cmd), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP};
+    const struct vfio_iommu_type1_dirty_bitmap_get get = {
+        .iova = iova,
+        .size = size,
+        .bitmap = {.pgsize = PAGE, .size = 8, .data = (__u64 *)(void *)bits},
     };
 
-    return host_ioctl(host, fd, VFIO_IOMMU_DIRTY_PAGES, &cmd);
+    memcpy(cmd, &head, sizeof(head));
+    memcpy(cmd + sizeof(head), &get, sizeof(get));
+    return host_ioctl(host, fd, VFIO_IOMMU_DIRTY_PAGES, cmd);
 }
 
 static void test_dirty(Host *host)
