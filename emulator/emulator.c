@@ -243,6 +243,7 @@ static void add_device(ViommuEmulator *emulator, const ViommuEmulatorDeviceConfi
     device->pasid_exec = config->pasid_exec;
     device->ats = config->ats;
     device->pri = config->pri;
+    device->flr = config->flr;
     device->partial = g_array_new(FALSE, FALSE, sizeof(EmuPageRequest));
     device->vendor_id = config->vendor_id ? config->vendor_id : 0x1234;
     device->device_id = config->vendor_id ? config->device_id : 0x11e8;

@@ -116,6 +116,13 @@ static int cmd_destroy(EmuUcmd *ucmd)
     return object ? viommui_emu_object_destroy(object) : -ENOENT;
 }
 
+/* For devices without an IOMMU, which a kernel has to be configured for. */
+static int cmd_noiommu_get_pa(EmuUcmd *ucmd)
+{
+    (void)ucmd;
+    return -EOPNOTSUPP;
+}
+
 /* Leaves first, as often as it takes. */
 static void context_destroy(EmuIommufd *ctx)
 {
@@ -277,6 +284,7 @@ static const IoctlOp ioctl_ops[] = {
        viommui_emu_ioas_iova_ranges),
     OP(IOMMU_IOAS_MAP, iommu_ioas_map, iova, viommui_emu_ioas_map),
     OP(IOMMU_IOAS_MAP_FILE, iommu_ioas_map_file, iova, viommui_emu_ioas_map_file),
+    OP(IOMMU_IOAS_NOIOMMU_GET_PA, iommu_ioas_noiommu_get_pa, out_phys, cmd_noiommu_get_pa),
     OP(IOMMU_IOAS_UNMAP, iommu_ioas_unmap, length, viommui_emu_ioas_unmap),
     OP(IOMMU_OPTION, iommu_option, val64, viommui_emu_option),
     OP(IOMMU_VDEVICE_ALLOC, iommu_vdevice_alloc, virt_id, viommui_emu_vdevice_alloc),

@@ -172,6 +172,7 @@ struct EmuDevice {
     gboolean pasid_exec;
     gboolean ats; /* has that capability */
     gboolean pri;
+    gboolean flr;     /* VFIO_DEVICE_RESET works */
     EmuIdev *idev;    /* bound to an iommufd, through opener */
     guint open_count; /* files that may use it */
     guint n_files;    /* and those that have yet to bind it */

@@ -182,7 +182,7 @@ static int detach_pt(EmuIdev *idev, void *arg)
     return 0;
 }
 
-static int get_info(void *arg)
+static int get_info(const EmuDevice *device, void *arg)
 {
     const gsize minsz =
         G_STRUCT_OFFSET(struct vfio_device_info, num_irqs) + sizeof(guint32);
@@ -195,7 +195,7 @@ static int get_info(void *arg)
     if (info.argsz < minsz) {
         return -EINVAL;
     }
-    info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+    info.flags = VFIO_DEVICE_FLAGS_PCI | (device->flr ? VFIO_DEVICE_FLAGS_RESET : 0);
     info.num_regions = VFIO_PCI_NUM_REGIONS;
     info.num_irqs = VFIO_PCI_NUM_IRQS;
     return viommui_emu_copy_to_user(arg, &info, MIN(info.argsz, sizeof(info)));
@@ -227,10 +227,26 @@ static int get_region_info(void *arg)
     return viommui_emu_copy_to_user(arg, &info, minsz);
 }
 
-/* Of the features vfio-pci has for a device like this one only low power is there. */
+/* What a feature that can only be set answers: 1 when it is to be set now. */
+static int check_settable(guint32 flags, guint32 size, guint32 min_size)
+{
+    if (flags & VFIO_DEVICE_FEATURE_GET) {
+        return -EINVAL;
+    }
+    if (flags & VFIO_DEVICE_FEATURE_PROBE) {
+        return 0;
+    }
+    return (flags & VFIO_DEVICE_FEATURE_SET) && size >= min_size ? 1 : -EINVAL;
+}
+
+/*
+ * Of the features that vfio-pci has for a device like this one only low power is there,
+ * which changes nothing here: a device wakes up when it is used.
+ */
 static int feature(const void *arg)
 {
     const guint32 ops = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_GET;
+    struct vfio_device_low_power_entry_with_wakeup wakeup;
     struct vfio_device_feature head;
     int ret = viommui_emu_copy_from_user(&head, arg, sizeof(head));
 
@@ -245,10 +261,18 @@ static int feature(const void *arg)
     switch (head.flags & VFIO_DEVICE_FEATURE_MASK) {
     case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
     case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
-        return (head.flags & VFIO_DEVICE_FEATURE_GET) ||
-                       !(head.flags & (VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET))
-                   ? -EINVAL
-                   : 0;
+        return MIN(check_settable(head.flags, 0, 0), 0);
+    case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
+        ret =
+            check_settable(head.flags, head.argsz - (guint32)sizeof(head), sizeof(wakeup));
+        if (ret <= 0) {
+            return ret;
+        }
+        ret = viommui_emu_copy_from_user(&wakeup, (const guint8 *)arg + sizeof(head),
+                                         sizeof(wakeup));
+        return ret < 0 ? ret : wakeup.wakeup_eventfd < 0 ? -EINVAL : 0;
+    case VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2:
+        return -EINVAL;
     default:
         return -ENOTTY;
     }
@@ -272,13 +296,12 @@ static int file_ioctl(EmuFd *file, unsigned long request, void *arg)
     case VFIO_DEVICE_FEATURE:
         return feature(arg);
     case VFIO_DEVICE_GET_INFO:
-        return get_info(arg);
+        return get_info(vfio->device, arg);
     case VFIO_DEVICE_GET_REGION_INFO:
         return get_region_info(arg);
     case VFIO_DEVICE_RESET:
-        /* Linux saves and restores config space around it, and QEMU's edu has no
-         * reset of its own, so nothing is left to see. */
-        return vfio->device->blocked_for_reset ? -EAGAIN : 0;
+        /* Linux saves and restores config space around it: nothing is left to see. */
+        return !vfio->device->flr ? -EINVAL : vfio->device->blocked_for_reset ? -EAGAIN : 0;
     default:
         return -ENOTTY;
     }

@@ -85,6 +85,7 @@ typedef struct {
     gboolean pasid_privileged; /* which can ask for privileged access */
     gboolean pasid_exec;       /* and to execute */
     gboolean ats;              /* it has an ATS capability */
+    gboolean flr;              /* a reset of its own, which edu has not */
     gboolean pri;              /* and a PRI one */
 } ViommuEmulatorDeviceConfig;
 

@@ -126,6 +126,9 @@ static void test_setup(Host *host)
 {
     int container = host_open(host, "/dev/vfio/vfio");
     int group = host_open(host, "/dev/vfio/0");
+    struct vfio_device_feature feature = {.argsz = sizeof(feature),
+                                          .flags = VFIO_DEVICE_FEATURE_PROBE |
+                                                   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY};
     int device;
 
     tap_is(host_open(host, "/dev/vfio/7"), -ENOENT, "no such group");
@@ -164,7 +167,12 @@ static void test_setup(Host *host)
            "a device with a token that it does not have");
     device = host_string(host, group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:02.0");
     tap_ok(device >= 0, "a device");
-    tap_is(host_number(host, device, VFIO_DEVICE_RESET, 0), 0, "which works at once");
+    tap_is(host_number(host, device, VFIO_DEVICE_RESET, 0), -EINVAL,
+           "which works at once, but has no reset");
+    tap_is(host_ioctl(host, device, VFIO_DEVICE_FEATURE, &feature), 0, "it has low power");
+    feature.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_MIGRATION;
+    tap_is(host_ioctl(host, device, VFIO_DEVICE_FEATURE, &feature), -ENOTTY,
+           "but cannot migrate");
     tap_is(host_number(host, group, VFIO_GROUP_UNSET_CONTAINER, 0), -EBUSY,
            "the container cannot be left");
     tap_is(map(host, container, IOVA, 0, PAGE, 3), 0, "a mapping");
