@@ -131,7 +131,7 @@ int viommui_emu_clear_user(void *dst, gsize size);
 /* A struct that may be shorter (zero-filled) or longer (-E2BIG unless zeroes). */
 int viommui_emu_copy_struct(void *dst, gsize known, const void *src, gsize size);
 /* FALSE when part of the range is not memory of this process. */
-gboolean viommui_emu_is_mapped(const void *addr, gsize size);
+gboolean viommui_emu_is_mapped(const void *addr, gsize size, gboolean write);
 void *viommui_emu_user_ptr(guint64 value);
 
 /* --- inspect.c: counting and failing calls --- */

@@ -75,8 +75,10 @@ int viommui_emu_area_fill(EmuArea *area)
     if (area->pages->file >= 0) {
         return map_file_pages(area->pages);
     }
-    return viommui_emu_is_mapped(area->pages->base + area->start_byte, length) ? 0
-                                                                               : -EFAULT;
+    return viommui_emu_is_mapped(area->pages->base + area->start_byte, length,
+                                 area->pages->writable)
+               ? 0
+               : -EFAULT;
 }
 
 void viommui_emu_area_free(EmuArea *area)

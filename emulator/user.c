@@ -146,7 +146,31 @@ int viommui_emu_copy_struct(void *dst, gsize known, const void *src, gsize size)
     return 0;
 }
 
-gboolean viommui_emu_is_mapped(const void *addr, gsize size)
+/*
+ * What pinning one page would find: memory of another kind is EINVAL, as is all of this
+ * on a system that does not know of it, which then takes any page for good.
+ */
+static gboolean can_pin(uintptr_t page, gsize size, gboolean write)
+{
+#ifdef MADV_POPULATE_WRITE
+    int advice = write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+    uintptr_t known = (uintptr_t)&advice & ~(size - 1);
+
+    return madvise((void *)page, size, advice) == 0 ||
+           madvise((void *)known, size, advice) < 0;
+#else
+    (void)page;
+    (void)size;
+    (void)write;
+    return TRUE;
+#endif
+}
+
+/*
+ * There must be memory all along, and its two ends must allow the access: to try every
+ * page would be to allocate them all.
+ */
+gboolean viommui_emu_is_mapped(const void *addr, gsize size, gboolean write)
 {
     const gsize page = (gsize)sysconf(_SC_PAGESIZE);
     const gsize step = 16384 * page;
@@ -166,5 +190,6 @@ gboolean viommui_emu_is_mapped(const void *addr, gsize size)
         }
         at += length;
     }
-    return TRUE;
+    at = (uintptr_t)addr & ~(page - 1);
+    return can_pin(at, page, write) && can_pin(end - page, page, write);
 }

@@ -556,6 +556,13 @@ static void test_bad_pointers(void)
            "one that cannot be answered");
     tap_is(viommu_emulator_count_objects(rig.emulator, VIOMMU_EMULATOR_OBJECT_IOAS), n_ioas,
            "leaves nothing");
+    tap_is(rig_attach(&rig, 0, 0, rig.ioas), 0, "hardware looks on");
+    tap_is(rig_map(&rig, rig.ioas, 0x1000, read_only, PAGE, READWRITE), -EFAULT,
+           "read-only memory cannot be pinned to be written");
+    tap_is(rig_map(&rig, rig.ioas, 0x1000, read_only, PAGE, IOMMU_IOAS_MAP_READABLE), 0,
+           "but to be read");
+    tap_is(rig_map(&rig, rig.ioas, 0x4000, two, 2 * PAGE, IOMMU_IOAS_MAP_READABLE), -EFAULT,
+           "what cannot be touched cannot at all");
     rig_clear(&rig);
     munmap(two, 2 * PAGE);
     munmap(read_only, PAGE);
