@@ -16,7 +16,7 @@ static guint add_iommu(ViommuEmulator *emulator, gboolean vtd)
     return viommu_emulator_add_smmuv3(emulator, &smmuv3_config);
 }
 
-static void make_emulator(Target *target, guint n_devices, gboolean vtd)
+static void make_emulator(Target *target, guint n_devices, gboolean vtd, gboolean pasids)
 {
     guint iommu;
 
@@ -26,6 +26,9 @@ static void make_emulator(Target *target, guint n_devices, gboolean vtd)
         ViommuEmulatorDeviceConfig device = {
             .iommu = iommu, .stream_id = 0x10 + i, .iommu_group = -1};
 
+        if (pasids)
+            device.pasid_bits = 8;
+
         target->bdfs[i] = g_strdup_printf("0000:00:%02x.0", 2 + i);
         device.bdf = target->bdfs[i];
         viommu_emulator_add_device(target->emulator, &device, NULL);
@@ -34,28 +37,31 @@ static void make_emulator(Target *target, guint n_devices, gboolean vtd)
 
 static gboolean usage(const char *program)
 {
-    printf("Bail out! usage: %s [--emulate smmuv3|vtd | --device BDF...]\n", program);
+    printf("Bail out! usage: %s [--emulate smmuv3|vtd[-pasid] | --device BDF...]\n",
+           program);
     return FALSE;
 }
 
 gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
 {
-    gboolean vtd = FALSE;
+    gboolean vtd = FALSE, pasids = FALSE;
     guint n = 0;
 
     *target = (Target){0};
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc)
             return usage(argv[0]);
-        if (g_str_equal(argv[i], "--device") && n + 1 < G_N_ELEMENTS(target->bdfs))
+        if (g_str_equal(argv[i], "--device") && n + 1 < G_N_ELEMENTS(target->bdfs)) {
             target->bdfs[n++] = g_strdup(argv[i + 1]);
-        else if (g_str_equal(argv[i], "--emulate"))
-            vtd = g_str_equal(argv[i + 1], "vtd");
-        else
+        } else if (g_str_equal(argv[i], "--emulate")) {
+            vtd = g_str_has_prefix(argv[i + 1], "vtd");
+            pasids = g_str_has_suffix(argv[i + 1], "-pasid");
+        } else {
             return usage(argv[0]);
+        }
     }
     if (n == 0)
-        make_emulator(target, n_devices, vtd);
+        make_emulator(target, n_devices, vtd, pasids);
     spy_init(&target->spy, target->emulator ? viommu_emulator_get_seam(target->emulator)
                                             : viommu_seam_system());
     target->seam = &target->spy.seam;
