@@ -117,7 +117,11 @@ void viommu_host_device_free(ViommuHostDevice *device)
 
     if (!device)
         return;
-    g_return_if_fail(device->viommu == NULL);
+    if (device->viommu) {
+        viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
+                       "%s is kept: it is attached to a vIOMMU", device->name);
+        return;
+    }
     group = device->group;
     last = group->members->len == 1;
     /* One that came bound is handed back detached. */
@@ -268,28 +272,30 @@ static gboolean is_bound_to(ViommuHostDevice *device, guint32 pasid, const void 
            !memcmp(config->data, data, size) && device->group->known;
 }
 
-ViommuResult viommui_host_device_bind(ViommuHostDevice *device, guint32 pasid,
-                                      const void *data, gsize size,
-                                      ViommuiOnFailure on_failure)
+static ViommuResult bind_or_replace(ViommuHostDevice *device, guint32 pasid,
+                                    const void *data, gsize size,
+                                    ViommuiOnFailure on_failure, gboolean bound)
 {
     ViommuResult result;
 
     if (is_bound_to(device, pasid, data, size))
         return VIOMMU_OK;
-    result = check_nested(device, pasid, FALSE);
+    result = check_nested(device, pasid, bound);
     return result == VIOMMU_OK ? change_to_nested(device, data, size, on_failure) : result;
+}
+
+ViommuResult viommui_host_device_bind(ViommuHostDevice *device, guint32 pasid,
+                                      const void *data, gsize size,
+                                      ViommuiOnFailure on_failure)
+{
+    return bind_or_replace(device, pasid, data, size, on_failure, FALSE);
 }
 
 ViommuResult viommui_host_device_replace(ViommuHostDevice *device, guint32 pasid,
                                          const void *data, gsize size,
                                          ViommuiOnFailure on_failure)
 {
-    ViommuResult result;
-
-    if (is_bound_to(device, pasid, data, size))
-        return VIOMMU_OK;
-    result = check_nested(device, pasid, TRUE);
-    return result == VIOMMU_OK ? change_to_nested(device, data, size, on_failure) : result;
+    return bind_or_replace(device, pasid, data, size, on_failure, TRUE);
 }
 
 ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,

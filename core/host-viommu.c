@@ -61,7 +61,6 @@ void viommui_host_viommu_free(ViommuiHostViommu *hv)
 {
     if (!hv)
         return;
-    g_return_if_fail(hv->n_devices == 0);
     viommui_config_unref(hv->blocked);
     viommui_config_unref(hv->identity);
     if (hv->events)

@@ -54,7 +54,13 @@ void viommu_host_free(ViommuHost *host)
 {
     if (!host)
         return;
-    g_return_if_fail(host->n_devices == 0 && host->n_viommus == 0);
+    /* What was made from it would be left dangling: better lose the host. */
+    if (host->n_devices || host->n_viommus) {
+        viommui_refuse(host, NULL, VIOMMU_UNSUPPORTED,
+                       "the host is kept: %u devices and %u host vIOMMUs are not freed",
+                       host->n_devices, host->n_viommus);
+        return;
+    }
     /* The library destroys only what it made: a given IOAS outlives this host. */
     for (guint i = host->mappings->len; i > 0; i--) {
         const ViommuiMapping *mapping =

@@ -44,8 +44,8 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
                                                     GError **error);
 
 /*
- * Detach it from its vIOMMU first. Its DMA is refused from here on; a cdev the library
- * opened is closed. Accepts NULL.
+ * Detach it from its vIOMMU first; else nothing happens. Its DMA is refused from here on; a
+ * cdev the library opened is closed. Accepts NULL.
  */
 void viommu_host_device_free(ViommuHostDevice *device);
 
