@@ -117,12 +117,16 @@ static void test_two_smmus(void)
 {
     Board b;
     Machine m;
+    guint second;
     guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
 
     board_init(&b);
     board_add_device(&b, 0, board_add_smmu(&b, NULL), -1);
-    board_add_device(&b, 1, board_add_smmu(&b, NULL), -1);
-    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "devices behind two SMMUs");
+    second = board_add_smmu(&b, NULL);
+    board_add_device(&b, 1, second, -1);
+    board_add_device(&b, 2, second, -1);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0),
+           "devices behind two SMMUs, one and two");
     tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_VIOMMU), 2,
            "... have a host vIOMMU each");
     tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_HWPT_PAGING), 2,
@@ -335,6 +339,88 @@ static void test_erratum(void)
     board_clear(&b);
 }
 
+/* ATC_INV goes down only for a stream whose entry has ATS. */
+static void test_ats(void)
+{
+    ViommuEmulatorSmmuv3Config smmu;
+    const ViommuHostConfig config = {.iommufd = -1};
+    ViommuHostConfig with_seam = config;
+    ViommuSmmuv3AccelConfig accel_config = {0};
+    guint8 ste[VIOMMU_SMMUV3_STE_SIZE], command[VIOMMU_SMMUV3_COMMAND_SIZE];
+    ViommuSmmuv3Accel *accel;
+    ViommuHostDevice *device;
+    ViommuHost *host;
+    GuestMemory ram;
+    GuestDomain domain;
+    gsize handled;
+    Board b;
+
+    board_init(&b);
+    with_seam.seam = &b.spy.seam;
+    viommu_emulator_smmuv3_defaults(&smmu);
+    smmu.idr[0] |= 1u << 10;
+    board_add_device(&b, 0, board_add_smmu(&b, &smmu), -1);
+    host = viommu_host_new(&with_seam, NULL);
+    guest_memory_init(&ram, host, MACHINE_RAM_BASE, MACHINE_RAM_SIZE, FALSE, NULL);
+    guest_domain_init(&domain, &ram, 1);
+    device = viommu_host_device_new_from_bdf(host, b.bdfs[0], NULL);
+    guest_idr(accel_config.idr, viommu_host_device_get_info(device));
+    accel_config.idr[0] |= 1u << 10;
+    accel = viommu_smmuv3_accel_new(host, &accel_config, NULL);
+    tap_ok(viommu_smmuv3_accel_attach_device(accel, device, 0, NULL),
+           "ATS, and StreamID 0");
+    guest_ste_s1(ste, &domain);
+    guest_cmd_raw(command, 0x40, 52);
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK,
+           "an entry without ATS");
+    spy_reset_counts(&b.spy);
+    tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
+           "an ATC_INV");
+    tap_is(b.spy.n_calls, 0, "... completes without the host");
+    ste[11] |= 1 << 4; /* EATS 1 */
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK, "an entry with ATS");
+    spy_reset_counts(&b.spy);
+    tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
+           "an ATC_INV");
+    tap_is(b.spy.n_calls, 1, "... goes to the host");
+    viommu_smmuv3_accel_free(accel);
+    viommu_host_device_free(device);
+    guest_memory_clear(&ram);
+    viommu_host_free(host);
+    check_nothing_left(&b, "ATS");
+    board_clear(&b);
+}
+
+/* A device that nobody here can make do DMA. */
+static void test_other_device(void)
+{
+    const ViommuHostConfig config = {.iommufd = -1};
+    ViommuHostConfig with_seam = config;
+    g_autoptr(GError) error = NULL;
+    ViommuHostDevice *device;
+    ViommuHost *host;
+    DmaDevice dma;
+    Board b;
+    ViommuEmulatorDeviceConfig nic = {.bdf = "0000:00:05.0",
+                                      .stream_id = 1,
+                                      .iommu_group = -1,
+                                      .vendor_id = 0x8086,
+                                      .device_id = 0x10d3};
+
+    board_init(&b);
+    with_seam.seam = &b.spy.seam;
+    nic.iommu = board_add_smmu(&b, NULL);
+    viommu_emulator_add_device(b.emulator, &nic, NULL);
+    host = viommu_host_new(&with_seam, NULL);
+    device = viommu_host_device_new_from_bdf(host, nic.bdf, NULL);
+    tap_ok(!dma_device_init(&dma, &b.spy.seam, device, &error),
+           "a device without a driver here");
+    tap_has(error->message, "8086:10d3", "... is refused by its ID");
+    viommu_host_device_free(device);
+    viommu_host_free(host);
+    board_clear(&b);
+}
+
 /* Provoke n translation faults. */
 static void fault(Board *b, guint n)
 {
@@ -403,6 +489,8 @@ int main(void)
     test_group();
     test_reset_window();
     test_erratum();
+    test_ats();
+    test_other_device();
     test_events();
     return tap_done();
 }
