@@ -106,6 +106,9 @@ ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
                                         ViommuiAttachmentKind to,
                                         ViommuiOnFailure on_failure);
 
+/* The host surely has it: bind and replace to this would make no call. */
+gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid,
+                                         const void *data, gsize size);
 /* What the device's own attachment is now, and whether a change waits for a retry. */
 ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device);
 gboolean viommui_host_device_is_pending(ViommuHostDevice *device);

@@ -262,9 +262,8 @@ static ViommuResult check_nested(ViommuHostDevice *device, guint32 pasid, gboole
     return VIOMMU_OK;
 }
 
-/* The host surely has it: then a verb asking for it makes no call. */
-static gboolean is_bound_to(ViommuHostDevice *device, guint32 pasid, const void *data,
-                            gsize size)
+gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid,
+                                         const void *data, gsize size)
 {
     const ViommuiConfig *config = device->wanted.config;
 
@@ -278,7 +277,7 @@ static ViommuResult bind_or_replace(ViommuHostDevice *device, guint32 pasid,
 {
     ViommuResult result;
 
-    if (is_bound_to(device, pasid, data, size))
+    if (viommui_host_device_is_bound_to(device, pasid, data, size))
         return VIOMMU_OK;
     result = check_nested(device, pasid, bound);
     return result == VIOMMU_OK ? change_to_nested(device, data, size, on_failure) : result;

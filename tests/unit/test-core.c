@@ -127,6 +127,8 @@ static void test_mappings(void)
         ok = ok && viommu_host_unmap(host, 0x100000 + slot * STEP, SIZE, NULL);
     tap_ok(ok, "all of them unmapped in another order");
     tap_ok(!viommu_host_unmap(host, 0x100000, SIZE, NULL), "nothing is left to unmap");
+    tap_ok(viommu_host_map(host, 0x101000, SIZE, memory, VIOMMU_MAP_READ, NULL),
+           "... nor in the way of another map");
     viommu_host_free(host);
     g_aligned_free(memory);
     viommu_emulator_free(emulator);

@@ -74,7 +74,7 @@ static ViommuResult add_to_stream(ViommuSmmuv3Accel *accel, const ViommuiCommand
     ViommuiSmmuv3Stream *stream =
         g_hash_table_lookup(accel->by_sid, GUINT_TO_POINTER(command->sid));
 
-    if (!stream || (command->kind == VIOMMUI_COMMAND_ATC_INV && !stream->ste.ats))
+    if (!stream || (command->kind == VIOMMUI_COMMAND_ATC_INV && !stream->ats))
         return VIOMMU_OK;
     return add(accel, stream->host, command, index, ret_failed);
 }

@@ -13,8 +13,6 @@
 
 #include "smmuv3.h"
 
-#include <string.h>
-
 enum { DEFAULT_EVENT_DEPTH = 256, MAX_EVENT_DEPTH = 1 << 19 };
 
 ViommuSmmuv3Accel *viommu_smmuv3_accel_new(ViommuHost *host,
@@ -166,7 +164,7 @@ static void forget_sid(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream)
     if (stream->sid != VIOMMU_SMMUV3_SID_UNKNOWN)
         g_hash_table_remove(accel->by_sid, GUINT_TO_POINTER(stream->sid));
     stream->sid = VIOMMU_SMMUV3_SID_UNKNOWN;
-    stream->ste = (ViommuiSte){.kind = VIOMMUI_STE_ABORT};
+    stream->ats = FALSE;
     g_ptr_array_remove_fast(accel->put_off, stream);
 }
 
@@ -289,15 +287,16 @@ static ViommuResult invalidate_cds(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream
 static ViommuResult install_s1(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream,
                                const ViommuiSte *ste)
 {
-    gboolean bound = viommui_host_device_get_attachment(stream->device) == VIOMMUI_NESTED;
+    ViommuHostDevice *device = stream->device;
 
-    if (!bound)
-        return viommui_host_device_bind(stream->device, VIOMMUI_NO_PASID, ste->words,
-                                        sizeof ste->words, VIOMMUI_FAIL_CLOSED);
-    if (memcmp(ste->words, stream->ste.words, sizeof ste->words))
-        return viommui_host_device_replace(stream->device, VIOMMUI_NO_PASID, ste->words,
+    if (viommui_host_device_is_bound_to(device, VIOMMUI_NO_PASID, ste->words,
+                                        sizeof ste->words))
+        return invalidate_cds(accel, stream);
+    if (viommui_host_device_get_attachment(device) == VIOMMUI_NESTED)
+        return viommui_host_device_replace(device, VIOMMUI_NO_PASID, ste->words,
                                            sizeof ste->words, VIOMMUI_FAIL_CLOSED);
-    return invalidate_cds(accel, stream);
+    return viommui_host_device_bind(device, VIOMMUI_NO_PASID, ste->words, sizeof ste->words,
+                                    VIOMMUI_FAIL_CLOSED);
 }
 
 static ViommuResult install_detached(ViommuiSmmuv3Stream *stream, ViommuiAttachmentKind to)
@@ -344,16 +343,14 @@ ViommuResult viommu_smmuv3_accel_install_ste(ViommuSmmuv3Accel *accel, guint32 s
     g_ptr_array_remove_fast(accel->put_off, stream);
     ste = viommui_smmuv3_decode_ste(accel->config.idr, host_stalls(stream), bytes);
     result = install(accel, stream, &ste);
-    if (result == VIOMMU_OK) {
-        stream->ste = ste;
+    stream->ats = ste.ats;
+    if (result == VIOMMU_OK)
         return VIOMMU_OK;
-    }
     if (viommui_host_device_is_pending(stream->device)) {
-        stream->ste = ste;
         g_ptr_array_add(accel->put_off, stream);
         return result;
     }
-    stream->ste = (ViommuiSte){.kind = VIOMMUI_STE_ABORT};
+    stream->ats = FALSE;
     return install_detached(stream, VIOMMUI_BLOCKED) == VIOMMU_OK ? result
                                                                   : VIOMMU_HOST_GONE;
 }
@@ -375,7 +372,7 @@ static gboolean set_all(ViommuSmmuv3Accel *accel, ViommuiAttachmentKind to,
         ViommuResult result = install_detached(stream, to);
 
         g_ptr_array_remove_fast(accel->put_off, stream);
-        stream->ste = (ViommuiSte){.kind = VIOMMUI_STE_ABORT};
+        stream->ats = FALSE;
         if (first == VIOMMU_OK)
             first = result;
     }

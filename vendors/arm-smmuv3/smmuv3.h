@@ -91,8 +91,8 @@ typedef struct {
 typedef struct {
     ViommuHostDevice *device;
     ViommuiSmmuv3Host *host;
-    guint32 sid;    /* VIOMMU_SMMUV3_SID_UNKNOWN */
-    ViommuiSte ste; /* the one last installed with success, or put off */
+    guint32 sid;  /* VIOMMU_SMMUV3_SID_UNKNOWN */
+    gboolean ats; /* the entry that is bound, or put off, has ATS */
 } ViommuiSmmuv3Stream;
 
 struct ViommuSmmuv3Accel {

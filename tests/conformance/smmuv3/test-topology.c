@@ -113,6 +113,28 @@ static void test_shared(void)
     board_clear(&b);
 }
 
+/* Have a device meet n translation faults. */
+static void fault(Board *b, guint device, guint n)
+{
+    guint8 byte = 0;
+
+    for (guint i = 0; i < n; i++)
+        viommu_emulator_dma(b->emulator, b->bdfs[device], 0x100000 + i * 0x1000, &byte, 1,
+                            FALSE);
+}
+
+static void is_read(Machine *m, gsize max, gsize want, guint64 want_lost, const char *what)
+{
+    guint8 events[16 * VIOMMU_SMMUV3_EVENT_SIZE];
+    gsize n = 99;
+    guint64 lost = 99;
+
+    tap_is(viommu_smmuv3_accel_read_events(m->accel, events, max, &n, &lost), VIOMMU_OK,
+           "%s", what);
+    tap_is(n, want, "... %u of them", (guint)want);
+    tap_is(lost, want_lost, "... and %u lost", (guint)want_lost);
+}
+
 static void test_two_smmus(void)
 {
     Board b;
@@ -144,7 +166,12 @@ static void test_two_smmus(void)
     tap_is(machine_command(&m, command), VIOMMU_OK, "a CFGI_CD");
     tap_is(spy_count(&b.spy, IOMMU_HWPT_INVALIDATE), 1, "... to the stream's own");
 
+    fault(&b, 0, 1);
+    fault(&b, 1, 2);
+    is_read(&m, 16, 3, 0, "events of both");
+    tap_is(m.n_watched, 2, "two event queues are watched");
     viommu_smmuv3_accel_detach_device(m.accel, m.devices[0]);
+    tap_is(m.n_watched, 1, "... and one when the last device behind it has gone");
     tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_VIOMMU), 1,
            "with the last device of an SMMU its host vIOMMU goes");
     tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]),
@@ -292,6 +319,7 @@ static void test_group(void)
 
 static void test_reset_window(void)
 {
+    guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
     Board b;
     Machine m;
 
@@ -306,6 +334,20 @@ static void test_reset_window(void)
     tap_is(viommu_host_device_reset_done(m.devices[0]), VIOMMU_OK,
            "until the VMM says it is over");
     tap_ok(reaches(&b, &m, 0, m.page), "... and then follows its table");
+
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_TRANSIENT, "another reset");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "what is asked for later");
+    guest_cmd_tlbi_all(command);
+    tap_is(machine_command(&m, command), VIOMMU_OK, "... is not undone");
+    tap_ok(reaches(&b, &m, 0, m.page), "... by what was put off before");
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_TRANSIENT, "and another");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    viommu_smmuv3_accel_detach_device(m.accel, m.devices[0]);
+    tap_is(machine_command(&m, command), VIOMMU_OK, "a device that has gone");
+    tap_ok(reaches(&b, &m, 0, 0), "... has nothing put off");
     machine_clear(&m);
     check_nothing_left(&b, "a reset");
     board_clear(&b);
@@ -335,6 +377,7 @@ static void test_erratum(void)
     spy_reset_counts(&b.spy);
     tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "what an unchanged entry owes");
     tap_is(spy_count(&b.spy, IOMMU_HWPT_INVALIDATE), 2, "... as well");
+    tap_is(m.n_invalidated, 2 * 2 + 2 * 1, "each of them twice, and no oftener");
     machine_clear(&m);
     board_clear(&b);
 }
@@ -421,28 +464,6 @@ static void test_other_device(void)
     board_clear(&b);
 }
 
-/* Provoke n translation faults. */
-static void fault(Board *b, guint n)
-{
-    guint8 byte = 0;
-
-    for (guint i = 0; i < n; i++)
-        viommu_emulator_dma(b->emulator, b->bdfs[0], 0x100000 + i * 0x1000, &byte, 1,
-                            FALSE);
-}
-
-static void is_read(Machine *m, gsize max, gsize want, guint64 want_lost, const char *what)
-{
-    guint8 events[16 * VIOMMU_SMMUV3_EVENT_SIZE];
-    gsize n = 99;
-    guint64 lost = 99;
-
-    tap_is(viommu_smmuv3_accel_read_events(m->accel, events, max, &n, &lost), VIOMMU_OK,
-           "%s", what);
-    tap_is(n, want, "... %u of them", (guint)want);
-    tap_is(lost, want_lost, "... and %u lost", (guint)want_lost);
-}
-
 static void test_events(void)
 {
     Board b;
@@ -456,24 +477,24 @@ static void test_events(void)
     fd.fd = m.event_fd;
     tap_is(poll(&fd, 1, 0), 0, "its descriptor is quiet");
     is_read(&m, 16, 0, 0, "no events");
-    fault(&b, 3);
+    fault(&b, 0, 3);
     tap_is(poll(&fd, 1, 0), 1, "and readable after a fault");
     is_read(&m, 2, 2, 0, "two events");
     is_read(&m, 16, 1, 0, "the third");
     tap_is(poll(&fd, 1, 0), 0, "quiet again");
-    fault(&b, 10);
+    fault(&b, 0, 10);
     is_read(&m, 16, 4, 6, "ten events in a queue of four");
-    fault(&b, 2);
+    fault(&b, 0, 2);
     is_read(&m, 16, 2, 0, "later ones are counted anew");
-    fault(&b, 6);
+    fault(&b, 0, 6);
     is_read(&m, 3, 3, 0, "six events, three read");
-    fault(&b, 2);
+    fault(&b, 0, 2);
     is_read(&m, 16, 3, 2, "two lost in the middle");
 
     viommu_emulator_set_event_sequence(b.emulator, G_MAXINT32 - 1);
-    fault(&b, 4);
+    fault(&b, 0, 4);
     is_read(&m, 16, 4, G_MAXINT32 - 1 - 23, "a jump in the numbering is a loss");
-    fault(&b, 1);
+    fault(&b, 0, 1);
     is_read(&m, 16, 1, 0, "the wrap at INT_MAX is none");
     machine_clear(&m);
     check_nothing_left(&b, "events");
