@@ -32,6 +32,13 @@ typedef enum {
     VIOMMUI_FAIL_CLOSED, /* BLOCKED: the guest has changed its tables */
 } ViommuiOnFailure;
 
+/* --- the host (host.c) ---------------------------------------------------------------- */
+
+/* A host that is held is not freed: by every vIOMMU, as long as it lives. */
+void viommui_host_hold(ViommuHost *host);
+void viommui_host_let_go(ViommuHost *host);
+ViommuHost *viommui_host_device_get_host(ViommuHostDevice *device);
+
 /* --- host vIOMMUs (host-viommu.c) ------------------------------------------------------
  */
 
@@ -45,6 +52,8 @@ typedef struct {
     const void *identity_data;
     gsize data_size;
     guint event_depth; /* 0: no event queue */
+    /* An erratum: some invalidations must be issued again (viommui_batch_add). */
+    gboolean invalidate_twice;
 } ViommuiHostViommuConfig;
 
 /* On the physical IOMMU of `device`. */

@@ -3,8 +3,10 @@
  * Corners of core/ that no life of a device reaches.
  */
 
+#include "backends/seam.h"
 #include "core/private.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <viommu-emulator/emulator.h>
@@ -134,8 +136,47 @@ static void test_mappings(void)
     viommu_emulator_free(emulator);
 }
 
+typedef struct {
+    guint n_calls;
+    int err;
+    guint n_failures;
+} Grumpy;
+
+/* Fails a few times, and writes over its argument each time. */
+static int grumpy_ioctl(void *data, int fd, unsigned long request, void *arg)
+{
+    Grumpy *grumpy = data;
+    guint32 *value = arg;
+
+    (void)fd;
+    (void)request;
+    grumpy->n_calls++;
+    *value += 1;
+    return grumpy->n_calls <= grumpy->n_failures ? -grumpy->err : 0;
+}
+
+static void test_retries(void)
+{
+    static const ViommuSeamOps ops = {.ioctl = grumpy_ioctl};
+    Grumpy grumpy = {.err = ENOMEM, .n_failures = 2};
+    const ViommuSeam seam = {&ops, &grumpy};
+    guint32 value = 7;
+
+    tap_is(viommui_seam_ioctl(&seam, 0, 0, &value, sizeof value), 0,
+           "two moments without memory");
+    tap_is(grumpy.n_calls, 3, "... are ridden out");
+    tap_is(value, 8, "... each try with the input of the first");
+    grumpy = (Grumpy){.err = EINTR, .n_failures = 9};
+    tap_is(viommui_seam_ioctl(&seam, 0, 0, &value, sizeof value), -EINTR, "nine are not");
+    tap_is(grumpy.n_calls, 3, "... nor tried for");
+    grumpy = (Grumpy){.err = EBUSY, .n_failures = 9};
+    tap_is(viommui_seam_ioctl(&seam, 0, 0, &value, sizeof value), -EBUSY, "busy");
+    tap_is(grumpy.n_calls, 1, "... is not tried again");
+}
+
 int main(void)
 {
+    test_retries();
     test_slots();
     test_names();
     test_trace();

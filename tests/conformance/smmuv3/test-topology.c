@@ -277,6 +277,7 @@ static void test_reserved(void)
 static void test_group(void)
 {
     GuestDomain second;
+    guint64 other;
     Board b;
     Machine m;
     guint smmu;
@@ -286,17 +287,27 @@ static void test_group(void)
     board_add_device(&b, 0, smmu, 7);
     board_add_device(&b, 1, smmu, 7);
     tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "two devices of one IOMMU group");
+    other = guest_memory_alloc(&m.ram);
     guest_domain_init(&second, &m.ram, MACHINE_ASID + 1);
     tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "an entry for one");
     tap_ok(reaches(&b, &m, 0, 0), "... while the other is blocked, both are");
     tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_OK, "the same for the other");
     tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page),
            "... and both follow it");
+    guest_domain_map(&second, MACHINE_IOVA, other, TRUE);
     tap_is(machine_install_s1(&m, 1, &second), VIOMMU_UNSUPPORTED,
            "a different one is refused");
     tap_has(m.refusal, "group 7", "... naming the group");
     tap_ok(reaches(&b, &m, 1, 0), "... and blocks");
     tap_ok(reaches(&b, &m, 0, 0), "... both");
+    spy_reset_counts(&b.spy);
+    tap_is(machine_install_s1(&m, 1, &second), VIOMMU_UNSUPPORTED, "again");
+    tap_is(spy_count(&b.spy, VFIO_DEVICE_ATTACH_IOMMUFD_PT), 0, "... without an attach");
+    tap_is(machine_install_s1(&m, 0, &second), VIOMMU_OK, "until the first wants that too");
+    tap_ok(reaches(&b, &m, 0, other) && reaches(&b, &m, 1, other), "... and both have it");
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_UNSUPPORTED, "and on to bypass");
+    tap_is(machine_install_config(&m, 1, BYPASS), VIOMMU_OK, "... one after the other");
+    tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_UNSUPPORTED, "and back");
     tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_OK, "agreed again");
     tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page), "... both go on");
     tap_is(machine_install_config(&m, 0, ABORT), VIOMMU_OK, "one aborts");
@@ -314,6 +325,136 @@ static void test_group(void)
     m.n_devices = 1;
     machine_clear(&m);
     check_nothing_left(&b, "groups");
+    board_clear(&b);
+}
+
+/* While one of a group is reset, the others cannot be changed either. */
+static void test_group_reset(void)
+{
+    Board b;
+    Machine m;
+    guint smmu;
+
+    board_init(&b);
+    smmu = board_add_smmu(&b, NULL);
+    board_add_device(&b, 0, smmu, 7);
+    board_add_device(&b, 1, smmu, 7);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "a group");
+    machine_install_s1(&m, 0, &m.domain);
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_TRANSIENT,
+           "while one is reset, a change of the other is put off");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    tap_is(viommu_host_device_reset_done(m.devices[0]), VIOMMU_OK, "the end of the reset");
+    tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page), "... lets both go on");
+    machine_clear(&m);
+    check_nothing_left(&b, "the reset of a group");
+    board_clear(&b);
+}
+
+/* A device opened later than the rest of its group is attached. */
+static void test_newcomer(void)
+{
+    g_autoptr(GError) error = NULL;
+    ViommuHostDevice *newcomer;
+    char *first[] = {NULL, NULL};
+    Board b;
+    Machine m;
+    guint smmu;
+
+    board_init(&b);
+    smmu = board_add_smmu(&b, NULL);
+    board_add_device(&b, 0, smmu, 7);
+    board_add_device(&b, 1, smmu, 7);
+    first[0] = b.bdfs[0];
+    tap_ok(machine_init(&m, &b.spy.seam, first, 0), "one of a group");
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_OK, "... bypasses");
+    spy_fail(&b.spy, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1, EIO, 99);
+    newcomer = viommu_host_device_new_from_bdf(m.host, b.bdfs[1], &error);
+    tap_ok(!newcomer, "the other is not taken while its DMA cannot be refused");
+    tap_has(error->message, "group 7", "... and that is said");
+    spy_fail_none(&b.spy);
+    g_clear_error(&error);
+    newcomer = viommu_host_device_new_from_bdf(m.host, b.bdfs[1], &error);
+    tap_ok(newcomer != NULL, "it is taken when it can");
+    tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]) &&
+               viommu_emulator_device_is_blocked(b.emulator, b.bdfs[1]),
+           "... and both are blocked");
+    tap_ok(viommu_smmuv3_accel_attach_device(m.accel, newcomer, MACHINE_SID + 1, &error),
+           "it is attached");
+    tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "an entry for the one");
+    tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_OK, "and for the newcomer");
+    tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page),
+           "... and both follow it");
+    m.devices[m.n_devices++] = newcomer;
+    machine_clear(&m);
+    check_nothing_left(&b, "the newcomer");
+    board_clear(&b);
+}
+
+static void test_release(void)
+{
+    g_autoptr(GError) error = NULL;
+    Board b;
+    Machine m;
+    guint smmu;
+
+    board_init(&b);
+    smmu = board_add_smmu(&b, NULL);
+    board_add_device(&b, 0, smmu, -1);
+    board_add_device(&b, 1, smmu, -1);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "two devices");
+    viommu_smmuv3_accel_set_stream_id(m.accel, m.devices[1], VIOMMU_SMMUV3_SID_UNKNOWN,
+                                      NULL);
+    tap_ok(viommu_smmuv3_accel_release(m.accel, TRUE, &error), "released to bypass");
+    tap_ok(!viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]), "... is the one");
+    tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[1]),
+           "... not that without StreamID");
+    tap_ok(viommu_smmuv3_accel_block(m.accel, &error), "blocked");
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_ok(!viommu_smmuv3_accel_release(m.accel, TRUE, &error),
+           "a release in the midst of a reset");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    tap_is(viommu_host_device_reset_done(m.devices[0]), VIOMMU_OK,
+           "... is not made up for later");
+    tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]),
+           "... behind the guest's back");
+    machine_clear(&m);
+    check_nothing_left(&b, "a release");
+    board_clear(&b);
+}
+
+/* Hosts and what is made from them. */
+static void test_ownership(void)
+{
+    const ViommuHostConfig config = {.iommufd = -1};
+    ViommuHostConfig with_seam = config;
+    ViommuSmmuv3AccelConfig accel_config = {0};
+    g_autoptr(GError) error = NULL;
+    ViommuSmmuv3Accel *accel;
+    ViommuHostDevice *device;
+    ViommuHost *host, *other;
+    Board b;
+
+    board_init(&b);
+    with_seam.seam = &b.spy.seam;
+    board_add_device(&b, 0, board_add_smmu(&b, NULL), -1);
+    host = viommu_host_new(&with_seam, NULL);
+    other = viommu_host_new(&with_seam, NULL);
+    device = viommu_host_device_new_from_bdf(other, b.bdfs[0], NULL);
+    guest_idr(accel_config.idr, viommu_host_device_get_info(device));
+    accel = viommu_smmuv3_accel_new(host, &accel_config, NULL);
+    tap_ok(!viommu_smmuv3_accel_attach_device(accel, device, 1, &error),
+           "a device of another host is refused");
+    tap_has(error->message, "another host", "... and that is said");
+    viommu_host_free(host);
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 1, NULL), VIOMMU_OK,
+           "a host is kept while a vIOMMU is there, a device or not");
+    viommu_smmuv3_accel_free(accel);
+    viommu_host_free(host);
+    viommu_host_device_free(device);
+    viommu_host_free(other);
+    check_nothing_left(&b, "ownership");
     board_clear(&b);
 }
 
@@ -357,6 +498,7 @@ static void test_erratum(void)
 {
     ViommuEmulatorSmmuv3Config smmu;
     guint8 commands[3 * VIOMMU_SMMUV3_COMMAND_SIZE];
+    guint64 other;
     gsize handled;
     Board b;
     Machine m;
@@ -378,11 +520,28 @@ static void test_erratum(void)
     tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "what an unchanged entry owes");
     tap_is(spy_count(&b.spy, IOMMU_HWPT_INVALIDATE), 2, "... as well");
     tap_is(m.n_invalidated, 2 * 2 + 2 * 1, "each of them twice, and no oftener");
+
+    tap_ok(reaches(&b, &m, 0, m.page), "a page is cached");
+    other = guest_memory_alloc(&m.ram);
+    guest_domain_map(&m.domain, MACHINE_IOVA, other, TRUE);
+    guest_cmd_tlbi_asid(commands + 16, 0x77);
+    spy_fail(&b.spy, IOMMU_HWPT_INVALIDATE, 1, EIO, 1);
+    guest_cmd_raw(commands + 32, 0x20, 0);
+    tap_is(viommu_smmuv3_accel_invalidate(m.accel, commands, 3, &handled),
+           VIOMMU_GUEST_INVALID, "a TLBI, and a command that cannot be");
+    tap_is(handled, 2, "... with two done");
+    tap_ok(reaches(&b, &m, 0, other), "... and done twice, as this host needs it");
+    guest_domain_map(&m.domain, MACHINE_IOVA, m.page, TRUE);
+    spy_fail(&b.spy, IOMMU_HWPT_INVALIDATE, 2, EIO, 9);
+    guest_cmd_tlbi_va(commands + 32, MACHINE_ASID, 0x9000);
+    tap_is(viommu_smmuv3_accel_invalidate(m.accel, commands, 3, &handled), VIOMMU_HOST_GONE,
+           "a host that refuses at the second time what it took at the first");
+    spy_fail_none(&b.spy);
     machine_clear(&m);
     board_clear(&b);
 }
 
-/* ATC_INV goes down only for a stream whose entry has ATS. */
+/* ATC_INV goes down only for a stream whose entry has ATS, and whose device can have it. */
 static void test_ats(void)
 {
     ViommuEmulatorSmmuv3Config smmu;
@@ -421,11 +580,12 @@ static void test_ats(void)
            "an ATC_INV");
     tap_is(b.spy.n_calls, 0, "... completes without the host");
     ste[11] |= 1 << 4; /* EATS 1 */
-    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK, "an entry with ATS");
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK,
+           "an entry with ATS, for a device that cannot have it");
     spy_reset_counts(&b.spy);
     tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
            "an ATC_INV");
-    tap_is(b.spy.n_calls, 1, "... goes to the host");
+    tap_is(b.spy.n_calls, 0, "... completes without the host all the same");
     viommu_smmuv3_accel_free(accel);
     viommu_host_device_free(device);
     guest_memory_clear(&ram);
@@ -508,6 +668,10 @@ int main(void)
     test_incompatible();
     test_reserved();
     test_group();
+    test_group_reset();
+    test_newcomer();
+    test_release();
+    test_ownership();
     test_reset_window();
     test_erratum();
     test_ats();
