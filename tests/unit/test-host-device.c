@@ -196,7 +196,6 @@ static void test_came_attached(void)
     struct iommu_ioas_alloc ioas = {.size = sizeof ioas};
     struct vfio_device_bind_iommufd bind_cmd = {.argsz = sizeof bind_cmd};
     struct vfio_device_attach_iommufd_pt attach = {.argsz = sizeof attach};
-    g_autofree char *path = NULL;
     GuestMemory ram;
     ViommuHost *host;
     ViommuHostDevice *device;
