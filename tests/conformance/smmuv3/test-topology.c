@@ -424,6 +424,33 @@ static void test_release(void)
     board_clear(&b);
 }
 
+/* What the host refuses to let go of for a while is let go of later. */
+static void test_reluctant_host(void)
+{
+    guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
+    Board b;
+    Machine m;
+
+    board_init(&b);
+    board_add_device(&b, 0, board_add_smmu(&b, NULL), -1);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "a device");
+    machine_install_s1(&m, 0, &m.domain);
+    spy_fail(&b.spy, 0, 1, EINVAL, 99);
+    tap_is(machine_install_config(&m, 0, ABORT), VIOMMU_HOST_GONE,
+           "a host that does nothing");
+    spy_fail_none(&b.spy);
+    guest_cmd_tlbi_all(command);
+    tap_is(machine_command(&m, command), VIOMMU_OK, "and then does");
+    tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_HWPT_NESTED), 2,
+           "has no HWPT left but abort and bypass");
+    spy_fail(&b.spy, IOMMU_DESTROY, 1, EIO, 3);
+    viommu_smmuv3_accel_detach_device(m.accel, m.devices[0]);
+    spy_fail_none(&b.spy);
+    machine_clear(&m);
+    check_nothing_left(&b, "reluctance");
+    board_clear(&b);
+}
+
 /* Hosts and what is made from them. */
 static void test_ownership(void)
 {
@@ -525,15 +552,14 @@ static void test_erratum(void)
     other = guest_memory_alloc(&m.ram);
     guest_domain_map(&m.domain, MACHINE_IOVA, other, TRUE);
     guest_cmd_tlbi_asid(commands + 16, 0x77);
-    spy_fail(&b.spy, IOMMU_HWPT_INVALIDATE, 1, EIO, 1);
-    guest_cmd_raw(commands + 32, 0x20, 0);
+    guest_cmd_tlbi_va(commands + 32, MACHINE_ASID, 0x9000);
+    spy_fail_pattern(&b.spy, IOMMU_HWPT_INVALIDATE, "x..x", EIO);
     tap_is(viommu_smmuv3_accel_invalidate(m.accel, commands, 3, &handled),
-           VIOMMU_GUEST_INVALID, "a TLBI, and a command that cannot be");
+           VIOMMU_GUEST_INVALID, "TLBIs, and one that the host refuses");
     tap_is(handled, 2, "... with two done");
     tap_ok(reaches(&b, &m, 0, other), "... and done twice, as this host needs it");
     guest_domain_map(&m.domain, MACHINE_IOVA, m.page, TRUE);
     spy_fail(&b.spy, IOMMU_HWPT_INVALIDATE, 2, EIO, 9);
-    guest_cmd_tlbi_va(commands + 32, MACHINE_ASID, 0x9000);
     tap_is(viommu_smmuv3_accel_invalidate(m.accel, commands, 3, &handled), VIOMMU_HOST_GONE,
            "a host that refuses at the second time what it took at the first");
     spy_fail_none(&b.spy);
@@ -671,6 +697,7 @@ int main(void)
     test_group_reset();
     test_newcomer();
     test_release();
+    test_reluctant_host();
     test_ownership();
     test_reset_window();
     test_erratum();
