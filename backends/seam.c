@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -130,6 +131,9 @@ const ViommuSeam *viommu_seam_system(void)
     return &seam;
 }
 
+/* The largest argument of an ioctl that is made here. */
+enum { MAX_ARGUMENT = 128 };
+
 static gboolean worth_another_try(int ret, int *tries)
 {
     return (ret == -EINTR || ret == -ENOMEM) && ++*tries < 3;
@@ -145,12 +149,14 @@ int viommui_seam_open(const ViommuSeam *seam, const char *path, int flags)
     return ret;
 }
 
-int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg)
+int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg,
+                       size_t size)
 {
+    guint8 input[MAX_ARGUMENT];
     int ret, tries = 0;
 
-    do
-        ret = seam->ops->ioctl(seam->data, fd, request, arg);
-    while (worth_another_try(ret, &tries));
+    memcpy(input, arg, size);
+    while (worth_another_try(ret = seam->ops->ioctl(seam->data, fd, request, arg), &tries))
+        memcpy(arg, input, size);
     return ret;
 }

@@ -9,6 +9,11 @@
  * is ridden out; nothing else is tried again, least of all EBUSY.
  */
 int viommui_seam_open(const ViommuSeam *seam, const char *path, int flags);
-int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg);
+/*
+ * size: that of what arg points to, at most 128. What a failed try has written to it is not
+ * taken for input by the next.
+ */
+int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg,
+                       size_t size);
 
 #endif

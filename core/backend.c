@@ -3,8 +3,8 @@
  * The wrappers around a backend's data-path slots: each calls, turns an errno into its
  * class, and traces.
  *
- * Up the path: the rest of core/. Down the path: the backend. Nobody else calls a
- * data-path slot.
+ * Up the path: the rest of core/. Down the path: the backend. Nobody else calls a slot of
+ * the data path that may fail.
  */
 
 #include "private.h"
@@ -26,7 +26,7 @@ ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice 
                                         const void *data, gsize size, guint32 *ret_hwpt)
 {
     guint32 hwpt = 0;
-    int err = -hv->host->ops->hwpt_alloc(hv->slice, device->backend, data, size, &hwpt);
+    int err = -hv->host->ops->hwpt_alloc(hv->backend, device->backend, data, size, &hwpt);
 
     if (!err)
         *ret_hwpt = hwpt;
@@ -36,7 +36,7 @@ ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice 
 
 void viommui_backend_hwpt_free(ViommuiHostViommu *hv, guint32 hwpt)
 {
-    hv->host->ops->hwpt_free(hv->slice, hwpt);
+    hv->host->ops->hwpt_free(hv->backend, hwpt);
     viommui_trace(hv->host, NULL, VIOMMU_TRACE_HWPT_FREE, VIOMMU_OK, hwpt);
 }
 
@@ -85,7 +85,7 @@ ViommuResult viommui_backend_detach(ViommuHostDevice *device)
 ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, const void *entries,
                                         gsize entry_size, guint n)
 {
-    int err = -hv->host->ops->invalidate(hv->slice, entries, entry_size, n);
+    int err = -hv->host->ops->invalidate(hv->backend, entries, entry_size, n);
 
     return finish(hv->host, NULL, VIOMMUI_CALL_INVALIDATE, err, VIOMMU_TRACE_INVALIDATE, n);
 }
@@ -93,7 +93,7 @@ ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, const void *entri
 ViommuResult viommui_backend_vdevice_alloc(ViommuHostDevice *device, guint64 virt_id)
 {
     ViommuHost *host = device->host;
-    int err = -host->ops->vdevice_alloc(device->viommu->slice, device->backend, virt_id);
+    int err = -host->ops->vdevice_alloc(device->viommu->backend, device->backend, virt_id);
 
     return finish(host, device, VIOMMUI_CALL_VDEVICE, err, VIOMMU_TRACE_VDEVICE, virt_id);
 }

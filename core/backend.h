@@ -5,8 +5,8 @@
 /*
  * What a backend implements: the contract turned into kernel objects.
  *
- * Up the path: core/ calls these slots, and only through the wrappers in
- * core/backend.c. Down the path: a backend reaches the kernel through the seam alone.
+ * Up the path: core/ calls the set-up slots where it sets up, and the data-path slots by
+ * the wrappers in core/backend.c alone. Down the path: the seam.
  *
  * Set-up slots return TRUE, or FALSE with a GError that names what was wrong. Data-path
  * slots return 0 or a negated errno, which `classify` turns into an error class: what an
@@ -24,7 +24,7 @@
 
 typedef struct ViommuiSpace ViommuiSpace;                 /* guest memory of one VM */
 typedef struct ViommuiBackendDevice ViommuiBackendDevice; /* one physical function */
-typedef struct ViommuiSlice ViommuiSlice;                 /* one host vIOMMU */
+typedef struct ViommuiBackendViommu ViommuiBackendViommu; /* one host vIOMMU */
 typedef struct ViommuiEventQueue ViommuiEventQueue;
 
 /* The kinds of opaque bytes that vendors pass down: stage-1 configs and invalidations. */
@@ -91,27 +91,28 @@ typedef struct {
      * A host vIOMMU on the physical IOMMU of a device: a nesting parent over the
      * space, and what the host keeps for one guest vIOMMU of this kind.
      */
-    gboolean (*slice_new)(ViommuiSpace *space, ViommuiBackendDevice *device,
-                          ViommuiDataType type, ViommuiSlice **ret_slice, GError **error);
+    gboolean (*viommu_new)(ViommuiSpace *space, ViommuiBackendDevice *device,
+                           ViommuiDataType type, ViommuiBackendViommu **ret_viommu,
+                           GError **error);
     /* Its HWPTs, vDEVICEs and event queue are gone already. Cannot fail. */
-    void (*slice_free)(ViommuiSlice *slice);
+    void (*viommu_free)(ViommuiBackendViommu *viommu);
 
     /*
-     * An event queue of this depth, at most one for a slice. *ret_fd polls readable
+     * An event queue of this depth, at most one for a viommu. *ret_fd polls readable
      * while events wait; it stays the queue's.
      */
-    gboolean (*event_queue_new)(ViommuiSlice *slice, guint depth,
+    gboolean (*event_queue_new)(ViommuiBackendViommu *viommu, guint depth,
                                 ViommuiEventQueue **ret_queue, int *ret_fd, GError **error);
     void (*event_queue_free)(ViommuiEventQueue *queue);
 
     /* --- data path ---------------------------------------------------------------- */
 
     /* A nested HWPT of this config; HWPT IDs are never 0. */
-    int (*hwpt_alloc)(ViommuiSlice *slice, ViommuiBackendDevice *device, const void *data,
-                      gsize size, guint32 *ret_hwpt);
-    void (*hwpt_free)(ViommuiSlice *slice, guint32 hwpt);
+    int (*hwpt_alloc)(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
+                      const void *data, gsize size, guint32 *ret_hwpt);
+    void (*hwpt_free)(ViommuiBackendViommu *viommu, guint32 hwpt);
     /* The HWPT that translates by the parent alone. */
-    guint32 (*slice_get_parent)(ViommuiSlice *slice);
+    guint32 (*viommu_get_parent)(ViommuiBackendViommu *viommu);
 
     /* From detached or from any other HWPT; after a failure the state is unknown. */
     int (*attach)(ViommuiBackendDevice *device, guint32 pasid, guint32 hwpt);
@@ -122,10 +123,11 @@ typedef struct {
      * Issue n entries of entry_size bytes, in order. On failure nothing is known of any of
      * them: core issues them again one at a time.
      */
-    int (*invalidate)(ViommuiSlice *slice, const void *entries, gsize entry_size, guint n);
+    int (*invalidate)(ViommuiBackendViommu *viommu, const void *entries, gsize entry_size,
+                      guint n);
 
     /* Name the device in the guest's terms; at most one name at a time. */
-    int (*vdevice_alloc)(ViommuiSlice *slice, ViommuiBackendDevice *device,
+    int (*vdevice_alloc)(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
                          guint64 virt_id);
     void (*vdevice_free)(ViommuiBackendDevice *device);
 

@@ -10,6 +10,8 @@
 
 #include "private.h"
 
+#include <string.h>
+
 /* As many as make the cost of the call itself vanish; the buffer stays a few pages. */
 enum { CAPACITY = 1024 };
 
@@ -18,9 +20,8 @@ struct ViommuiBatch {
     gsize entry_size;
     GByteArray *entries;
     gsize commands[CAPACITY]; /* the guest command of each entry */
+    gboolean twice[CAPACITY]; /* an erratum of the host wants it again, in a later call */
     guint n;
-    /* Hosts with an erratum want some entries in a second call, after the first. */
-    GByteArray *second;
 };
 
 ViommuiBatch *viommui_batch_new(ViommuiHostViommu *hv, gsize entry_size)
@@ -30,7 +31,6 @@ ViommuiBatch *viommui_batch_new(ViommuiHostViommu *hv, gsize entry_size)
     batch->viommu = hv;
     batch->entry_size = entry_size;
     batch->entries = g_byte_array_sized_new(CAPACITY * entry_size);
-    batch->second = g_byte_array_new();
     return batch;
 }
 
@@ -39,7 +39,6 @@ void viommui_batch_free(ViommuiBatch *batch)
     if (!batch)
         return;
     g_byte_array_unref(batch->entries);
-    g_byte_array_unref(batch->second);
     g_free(batch);
 }
 
@@ -51,58 +50,71 @@ gboolean viommui_batch_is_full(ViommuiBatch *batch)
 void viommui_batch_add(ViommuiBatch *batch, const void *entry, gsize command,
                        gboolean twice)
 {
-    batch->commands[batch->n++] = command;
+    batch->commands[batch->n] = command;
+    batch->twice[batch->n] = twice && batch->viommu->invalidate_twice;
+    batch->n++;
     g_byte_array_append(batch->entries, entry, batch->entry_size);
-    if (twice && batch->viommu->invalidate_twice)
-        g_byte_array_append(batch->second, entry, batch->entry_size);
 }
 
-static ViommuResult issue_one_by_one(ViommuiBatch *batch, gsize *ret_command)
+static const guint8 *entry_at(const ViommuiBatch *batch, guint i)
 {
-    for (guint i = 0; i < batch->n; i++) {
-        ViommuResult result = viommui_backend_invalidate(
-            batch->viommu, batch->entries->data + i * batch->entry_size, batch->entry_size,
-            1);
+    return batch->entries->data + i * batch->entry_size;
+}
 
+/* *ret_done: how many of the first n entries are surely done. */
+static ViommuResult issue(ViommuiBatch *batch, guint n, guint *ret_done)
+{
+    ViommuResult result =
+        viommui_backend_invalidate(batch->viommu, entry_at(batch, 0), batch->entry_size, n);
+
+    *ret_done = n;
+    if (result == VIOMMU_OK)
+        return VIOMMU_OK;
+    for (guint i = 0; i < n; i++) {
+        result = viommui_backend_invalidate(batch->viommu, entry_at(batch, i),
+                                            batch->entry_size, 1);
         if (result != VIOMMU_OK) {
-            *ret_command = batch->commands[i];
+            *ret_done = i;
             return result;
         }
     }
     return VIOMMU_OK;
 }
 
-static ViommuResult issue(ViommuiBatch *batch, gsize *ret_command)
+/* Keep of the first n entries those that the host wants again. */
+static guint keep_second(ViommuiBatch *batch, guint n)
 {
-    ViommuResult result = viommui_backend_invalidate(batch->viommu, batch->entries->data,
-                                                     batch->entry_size, batch->n);
+    guint kept = 0;
 
-    return result == VIOMMU_OK ? result : issue_one_by_one(batch, ret_command);
-}
-
-static ViommuResult issue_second(ViommuiBatch *batch, gsize *ret_command)
-{
-    guint n = batch->second->len / batch->entry_size;
-    ViommuResult result = viommui_backend_invalidate(batch->viommu, batch->second->data,
-                                                     batch->entry_size, n);
-
-    /* All were good the first time: what fails now is the host, not a command. */
-    if (result != VIOMMU_OK)
-        *ret_command = batch->commands[0];
-    return result;
+    for (guint i = 0; i < n; i++) {
+        if (!batch->twice[i])
+            continue;
+        memmove(batch->entries->data + kept * batch->entry_size, entry_at(batch, i),
+                batch->entry_size);
+        batch->commands[kept++] = batch->commands[i];
+    }
+    return kept;
 }
 
 ViommuResult viommui_batch_flush(ViommuiBatch *batch, gsize *ret_command)
 {
-    ViommuResult result = VIOMMU_OK;
+    ViommuResult result = VIOMMU_OK, again = VIOMMU_OK;
+    guint done, second;
 
     if (batch->n == 0)
         return VIOMMU_OK;
-    result = issue(batch, ret_command);
-    if (result == VIOMMU_OK && batch->second->len)
-        result = issue_second(batch, ret_command);
+    result = issue(batch, batch->n, &done);
+    if (result != VIOMMU_OK)
+        *ret_command = batch->commands[done];
+    second = keep_second(batch, done);
+    if (second)
+        again = issue(batch, second, &done);
+    if (again != VIOMMU_OK) {
+        *ret_command = batch->commands[done];
+        /* It was good the first time: this is the host's fault, not the command's. */
+        result = again == VIOMMU_GUEST_INVALID ? VIOMMU_HOST_GONE : again;
+    }
     batch->n = 0;
     g_byte_array_set_size(batch->entries, 0);
-    g_byte_array_set_size(batch->second, 0);
     return result;
 }

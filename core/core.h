@@ -32,6 +32,13 @@ typedef enum {
     VIOMMUI_FAIL_CLOSED, /* BLOCKED: the guest has changed its tables */
 } ViommuiOnFailure;
 
+/* --- the host (host.c) ---------------------------------------------------------------- */
+
+/* A host that is held is not freed: by every vIOMMU, as long as it lives. */
+void viommui_host_hold(ViommuHost *host);
+void viommui_host_let_go(ViommuHost *host);
+ViommuHost *viommui_host_device_get_host(ViommuHostDevice *device);
+
 /* --- host vIOMMUs (host-viommu.c) ------------------------------------------------------
  */
 
@@ -45,6 +52,8 @@ typedef struct {
     const void *identity_data;
     gsize data_size;
     guint event_depth; /* 0: no event queue */
+    /* An erratum: some invalidations must be issued again (viommui_batch_add). */
+    gboolean invalidate_twice;
 } ViommuiHostViommuConfig;
 
 /* On the physical IOMMU of `device`. */
@@ -106,6 +115,9 @@ ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
                                         ViommuiAttachmentKind to,
                                         ViommuiOnFailure on_failure);
 
+/* The host surely has it: bind and replace to this would make no call. */
+gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid,
+                                         const void *data, gsize size);
 /* What the device's own attachment is now, and whether a change waits for a retry. */
 ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device);
 gboolean viommui_host_device_is_pending(ViommuHostDevice *device);

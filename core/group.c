@@ -3,9 +3,9 @@
  * IOMMU groups: the unit of what the host attaches.
  *
  * Every device is in exactly one group, alone in it when its group is unknown. Members each
- * want something; the group gets BLOCKED if any wants that (a device in no vIOMMU's hands
- * does), else what all agree on. Callers keep members from disagreeing, and from being in
- * the hands of different host vIOMMUs.
+ * want something; the group gets what all agree on, and BLOCKED while they do not, or while
+ * one wants that (a device that no vIOMMU has does). Callers keep members from being had by
+ * different host vIOMMUs.
  *
  * Invariants: while `known`, every member is attached to `hwpt`, or the host refuses its
  * DMA (0). After a failed host call nothing is known, and everybody is detached
@@ -29,11 +29,13 @@ ViommuiGroup *viommui_group_join(ViommuHostDevice *device, int number, gboolean 
         group->host = device->host;
         group->number = number;
         group->members = g_ptr_array_new();
+        group->doubtful = g_ptr_array_new();
         group->known = TRUE;
         if (number != VIOMMU_GROUP_ASK)
             g_hash_table_insert(groups, GINT_TO_POINTER(number), group);
     }
-    if (!known)
+    /* A newcomer is not attached to what the others are. */
+    if (!known || group->hwpt)
         group->known = FALSE;
     g_ptr_array_add(group->members, device);
     return group;
@@ -48,7 +50,9 @@ void viommui_group_leave(ViommuHostDevice *device)
         return;
     if (group->number != VIOMMU_GROUP_ASK)
         g_hash_table_remove(group->host->groups, GINT_TO_POINTER(group->number));
+    viommui_group_drop_all(group);
     g_ptr_array_unref(group->members);
+    g_ptr_array_unref(group->doubtful);
     g_free(group);
 }
 
@@ -85,23 +89,48 @@ ViommuHostDevice *viommui_group_find_conflict(ViommuHostDevice *device)
 /* The HWPT for what the group wants; 0: a detach. */
 static guint32 wanted_hwpt(const ViommuiGroup *group)
 {
+    const ViommuHostDevice *first = group->members->pdata[0];
+    const ViommuiAttachment *wanted = &first->wanted;
     const ViommuiHostViommu *hv = NULL;
-    const ViommuiAttachment *wanted = NULL;
     gboolean blocked = FALSE;
 
     for (guint i = 0; i < group->members->len; i++) {
         const ViommuHostDevice *member = group->members->pdata[i];
 
         hv = hv ? hv : member->viommu;
-        wanted = &member->wanted;
-        blocked = blocked || wanted->kind == VIOMMUI_BLOCKED;
+        blocked = blocked || member->wanted.kind == VIOMMUI_BLOCKED ||
+                  !same_attachment(first, member);
     }
     if (blocked)
         return hv && hv->blocked ? hv->blocked->hwpt : 0;
     if (wanted->kind == VIOMMUI_NESTED)
         return wanted->config->hwpt;
     return hv->identity ? hv->identity->hwpt
-                        : group->host->ops->slice_get_parent(hv->slice);
+                        : group->host->ops->viommu_get_parent(hv->backend);
+}
+
+void viommui_group_drop(ViommuiGroup *group, ViommuiConfig *config)
+{
+    if (group->known)
+        viommui_config_unref(config);
+    else if (config)
+        g_ptr_array_add(group->doubtful, config);
+}
+
+void viommui_group_drop_all(ViommuiGroup *group)
+{
+    for (guint i = 0; i < group->doubtful->len; i++)
+        viommui_config_unref(group->doubtful->pdata[i]);
+    g_ptr_array_set_size(group->doubtful, 0);
+}
+
+static ViommuResult settle(ViommuiGroup *group, ViommuResult result, guint32 hwpt)
+{
+    group->known = result == VIOMMU_OK;
+    group->hwpt = hwpt;
+    if (group->known)
+        viommui_group_drop_all(group);
+    return result;
 }
 
 ViommuResult viommui_group_detach(ViommuiGroup *group)
@@ -114,9 +143,7 @@ ViommuResult viommui_group_detach(ViommuiGroup *group)
         if (result == VIOMMU_OK)
             result = one;
     }
-    group->known = result == VIOMMU_OK;
-    group->hwpt = 0;
-    return result;
+    return settle(group, result, 0);
 }
 
 ViommuResult viommui_group_apply(ViommuiGroup *group)
@@ -134,7 +161,5 @@ ViommuResult viommui_group_apply(ViommuiGroup *group)
     /* The first attach moves the whole group, the others make the members follow. */
     for (guint i = 0; i < group->members->len && result == VIOMMU_OK; i++)
         result = viommui_backend_attach(group->members->pdata[i], hwpt);
-    group->known = result == VIOMMU_OK;
-    group->hwpt = hwpt;
-    return result;
+    return settle(group, result, hwpt);
 }

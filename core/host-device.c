@@ -18,11 +18,7 @@
 
 #include <string.h>
 
-static void clear(ViommuiAttachment *attachment)
-{
-    viommui_config_unref(attachment->config);
-    *attachment = (ViommuiAttachment){VIOMMUI_BLOCKED, NULL};
-}
+static const ViommuiAttachment blocked = {VIOMMUI_BLOCKED, NULL};
 
 /* --- making and freeing ----------------------------------------------------------------
  */
@@ -45,8 +41,15 @@ static ViommuHostDevice *device_new(ViommuHost *host, const ViommuiDeviceSource 
     device->group = viommui_group_join(device, group, source->devid == 0);
     host->n_devices++;
     /* Others of its group are blocked along with it until it is in use itself. */
-    if (device->group->members->len > 1 && viommui_group_apply(device->group) != VIOMMU_OK)
-        viommui_group_detach(device->group);
+    if (device->group->members->len > 1 &&
+        viommui_group_apply(device->group) != VIOMMU_OK &&
+        viommui_group_detach(device->group) != VIOMMU_OK) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_HOST_GONE,
+                    "%s joins IOMMU group %d, which the host does not block", device->name,
+                    group);
+        viommu_host_device_free(device);
+        return NULL;
+    }
     return device;
 }
 
@@ -71,9 +74,9 @@ ViommuHostDevice *viommu_host_device_new_from_fd(ViommuHost *host, int cdev_fd, 
 {
     const ViommuiDeviceSource source = {.fd = cdev_fd, .group = group};
 
-    if (cdev_fd < 0) {
+    if (cdev_fd < 0 || group < VIOMMU_GROUP_ASK) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
-                    "%d is no file descriptor of a device", cdev_fd);
+                    "fd %d in IOMMU group %d is no device", cdev_fd, group);
         return NULL;
     }
     return device_new(host, &source, g_strdup_printf("fd %d", cdev_fd), error);
@@ -85,9 +88,10 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
 {
     const ViommuiDeviceSource source = {.fd = cdev_fd, .devid = devid, .group = group};
 
-    if (cdev_fd < 0 || devid == 0) {
+    if (cdev_fd < 0 || devid == 0 || group < VIOMMU_GROUP_ASK) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
-                    "fd %d with device ID %u is no bound device", cdev_fd, devid);
+                    "fd %d with device ID %u in IOMMU group %d is no bound device", cdev_fd,
+                    devid, group);
         return NULL;
     }
     return device_new(host, &source, g_strdup_printf("fd %d", cdev_fd), error);
@@ -106,7 +110,8 @@ static void apply_rest(ViommuiGroup *group)
     for (guint i = 0; i < group->members->len; i++) {
         ViommuHostDevice *member = group->members->pdata[i];
 
-        clear(&member->wanted);
+        viommui_group_drop(group, member->wanted.config);
+        member->wanted = blocked;
     }
 }
 
@@ -117,7 +122,11 @@ void viommu_host_device_free(ViommuHostDevice *device)
 
     if (!device)
         return;
-    g_return_if_fail(device->viommu == NULL);
+    if (device->viommu) {
+        viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
+                       "%s is kept: it is attached to a vIOMMU", device->name);
+        return;
+    }
     group = device->group;
     last = group->members->len == 1;
     /* One that came bound is handed back detached. */
@@ -149,32 +158,82 @@ const ViommuHostDeviceInfo *viommu_host_device_get_info(ViommuHostDevice *device
 /* --- changing the attachment ------------------------------------------------------------
  */
 
+static void drop(ViommuHostDevice *device, ViommuiAttachment attachment)
+{
+    viommui_group_drop(device->group, attachment.config);
+}
+
 static void forget_pending(ViommuHostDevice *device)
 {
-    clear(&device->pending);
+    drop(device, device->pending);
+    device->pending = blocked;
     device->is_pending = FALSE;
 }
 
-/* Make the device want this (taking the reference over), if its group can have it. */
-static ViommuResult apply(ViommuHostDevice *device, ViommuiAttachment wanted)
+static void put_off(ViommuHostDevice *device, ViommuiAttachment to)
 {
-    const ViommuHostDevice *other;
-
-    device->wanted = wanted;
-    other = viommui_group_find_conflict(device);
-    if (other)
-        return viommui_refuse(
-            device->host, device, VIOMMU_UNSUPPORTED,
-            "%s is in IOMMU group %d with %s, whose configuration differs", device->name,
-            device->group->number, other->name);
-    return viommui_group_apply(device->group);
+    device->pending = to;
+    device->is_pending = TRUE;
 }
 
-/* BLOCKED, in its best form, or by detaching; FALSE: not even that. */
-static gboolean block(ViommuHostDevice *device)
+/* The group gets what its members want now, in which one is to be blocked; or is detached.
+ */
+static gboolean block(ViommuHostDevice *device, gboolean in_best_form)
 {
-    return apply(device, (ViommuiAttachment){VIOMMUI_BLOCKED, NULL}) == VIOMMU_OK ||
+    return (in_best_form && viommui_group_apply(device->group) == VIOMMU_OK) ||
            viommui_group_detach(device->group) == VIOMMU_OK;
+}
+
+/* `to` is not what the others of the group have: refused, and they are blocked with it. */
+static ViommuResult disagree(ViommuHostDevice *device, const ViommuHostDevice *other,
+                             ViommuiAttachment old, ViommuiOnFailure on_failure)
+{
+    ViommuiAttachment to = device->wanted;
+    ViommuResult result =
+        viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
+                       "%s is in IOMMU group %d with %s, whose configuration differs",
+                       device->name, device->group->number, other->name);
+
+    if (on_failure == VIOMMUI_KEEP_OLD) {
+        device->wanted = old;
+        drop(device, to);
+        return result;
+    }
+    /* What it wants stands: when the others want it too, all have it. */
+    if (!block(device, TRUE)) {
+        put_off(device, blocked);
+        result = VIOMMU_HOST_GONE;
+    }
+    drop(device, old);
+    return result;
+}
+
+/* The host has refused `to`, which the device wants: settle for what is left. */
+static ViommuResult settle(ViommuHostDevice *device, ViommuResult result,
+                           ViommuiAttachment old, ViommuiOnFailure on_failure)
+{
+    ViommuiAttachment to = device->wanted;
+
+    if (to.kind != VIOMMUI_BLOCKED && on_failure == VIOMMUI_KEEP_OLD) {
+        device->wanted = old;
+        if (viommui_group_apply(device->group) == VIOMMU_OK) {
+            drop(device, to);
+            return result;
+        }
+    }
+    device->wanted = blocked;
+    if (!block(device, to.kind != VIOMMUI_BLOCKED && result != VIOMMU_TRANSIENT)) {
+        put_off(device, blocked);
+        result = VIOMMU_HOST_GONE;
+    } else if (to.kind == VIOMMUI_BLOCKED) {
+        result = VIOMMU_OK;
+    } else if (result == VIOMMU_TRANSIENT) {
+        put_off(device, to);
+        to = blocked;
+    }
+    drop(device, to);
+    drop(device, old);
+    return result;
 }
 
 /* Takes over the reference that `to` holds. */
@@ -182,33 +241,19 @@ static ViommuResult change(ViommuHostDevice *device, ViommuiAttachment to,
                            ViommuiOnFailure on_failure)
 {
     ViommuiAttachment old = device->wanted;
+    const ViommuHostDevice *other;
     ViommuResult result;
 
     forget_pending(device);
-    result = apply(device, to);
-    if (result == VIOMMU_OK) {
-        clear(&old);
-        return VIOMMU_OK;
-    }
-    if (to.kind == VIOMMUI_BLOCKED) {
-        result = viommui_group_detach(device->group);
-        clear(&old);
-        return result;
-    }
-    if (on_failure == VIOMMUI_KEEP_OLD && apply(device, old) == VIOMMU_OK) {
-        clear(&to);
-        return result;
-    }
-    if (!block(device))
-        result = VIOMMU_HOST_GONE;
-    if (result == VIOMMU_TRANSIENT) {
-        device->pending = to;
-        device->is_pending = TRUE;
-    } else {
-        clear(&to);
-    }
-    clear(&old);
-    return result;
+    device->wanted = to;
+    other = viommui_group_find_conflict(device);
+    if (other)
+        return disagree(device, other, old, on_failure);
+    result = viommui_group_apply(device->group);
+    if (result != VIOMMU_OK)
+        return settle(device, result, old, on_failure);
+    drop(device, old);
+    return VIOMMU_OK;
 }
 
 static ViommuResult check_pasid(ViommuHostDevice *device, guint32 pasid)
@@ -230,10 +275,9 @@ static ViommuResult change_to_nested(ViommuHostDevice *device, const void *data,
         return change(device, to, on_failure);
     /* Nothing was changed on the host yet. */
     if (on_failure == VIOMMUI_FAIL_CLOSED) {
-        ViommuResult blocked =
-            change(device, (ViommuiAttachment){VIOMMUI_BLOCKED, NULL}, on_failure);
+        ViommuResult now = change(device, blocked, on_failure);
 
-        if (blocked != VIOMMU_OK)
+        if (now != VIOMMU_OK)
             return VIOMMU_HOST_GONE;
     }
     return result;
@@ -258,38 +302,40 @@ static ViommuResult check_nested(ViommuHostDevice *device, guint32 pasid, gboole
     return VIOMMU_OK;
 }
 
-/* The host surely has it: then a verb asking for it makes no call. */
-static gboolean is_bound_to(ViommuHostDevice *device, guint32 pasid, const void *data,
-                            gsize size)
+gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid,
+                                         const void *data, gsize size)
 {
     const ViommuiConfig *config = device->wanted.config;
 
     return pasid == VIOMMUI_NO_PASID && config && config->size == size &&
-           !memcmp(config->data, data, size) && device->group->known;
+           !memcmp(config->data, data, size) && device->group->known &&
+           !viommui_group_find_conflict(device);
+}
+
+static ViommuResult bind_or_replace(ViommuHostDevice *device, guint32 pasid,
+                                    const void *data, gsize size,
+                                    ViommuiOnFailure on_failure, gboolean bound)
+{
+    ViommuResult result;
+
+    if (viommui_host_device_is_bound_to(device, pasid, data, size))
+        return VIOMMU_OK;
+    result = check_nested(device, pasid, bound);
+    return result == VIOMMU_OK ? change_to_nested(device, data, size, on_failure) : result;
 }
 
 ViommuResult viommui_host_device_bind(ViommuHostDevice *device, guint32 pasid,
                                       const void *data, gsize size,
                                       ViommuiOnFailure on_failure)
 {
-    ViommuResult result;
-
-    if (is_bound_to(device, pasid, data, size))
-        return VIOMMU_OK;
-    result = check_nested(device, pasid, FALSE);
-    return result == VIOMMU_OK ? change_to_nested(device, data, size, on_failure) : result;
+    return bind_or_replace(device, pasid, data, size, on_failure, FALSE);
 }
 
 ViommuResult viommui_host_device_replace(ViommuHostDevice *device, guint32 pasid,
                                          const void *data, gsize size,
                                          ViommuiOnFailure on_failure)
 {
-    ViommuResult result;
-
-    if (is_bound_to(device, pasid, data, size))
-        return VIOMMU_OK;
-    result = check_nested(device, pasid, TRUE);
-    return result == VIOMMU_OK ? change_to_nested(device, data, size, on_failure) : result;
+    return bind_or_replace(device, pasid, data, size, on_failure, TRUE);
 }
 
 ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
@@ -322,18 +368,32 @@ ViommuResult viommui_host_device_retry(ViommuHostDevice *device)
 
     if (!device->is_pending)
         return VIOMMU_OK;
-    device->pending = (ViommuiAttachment){VIOMMUI_BLOCKED, NULL};
+    device->pending = blocked;
     device->is_pending = FALSE;
     return change(device, to, VIOMMUI_FAIL_CLOSED);
 }
 
 ViommuResult viommu_host_device_reset_done(ViommuHostDevice *device)
 {
-    return viommui_host_device_retry(device);
+    ViommuResult first = VIOMMU_OK;
+
+    /* While one is reset, the host refuses changes of any member of its group. */
+    for (guint i = 0; i < device->group->members->len; i++) {
+        ViommuResult result = viommui_host_device_retry(device->group->members->pdata[i]);
+
+        if (first == VIOMMU_OK)
+            first = result;
+    }
+    return first;
 }
 
 /* --- in a vIOMMU's hands ----------------------------------------------------------------
  */
+
+ViommuHost *viommui_host_device_get_host(ViommuHostDevice *device)
+{
+    return device->host;
+}
 
 ViommuiHostViommu *viommui_host_device_get_viommu(ViommuHostDevice *device)
 {
@@ -350,7 +410,6 @@ ViommuResult viommui_host_device_join(ViommuHostDevice *device, ViommuiHostViomm
                               "%s is in IOMMU group %d with %s, which another vIOMMU has",
                               device->name, device->group->number, stranger->name);
     device->viommu = hv;
-    hv->n_devices++;
     result = viommui_group_apply(device->group);
     if (result != VIOMMU_OK)
         viommui_host_device_leave(device);
@@ -371,11 +430,12 @@ void viommui_host_device_leave(ViommuHostDevice *device)
     if (!device->viommu)
         return;
     forget_pending(device);
-    device->wanted = (ViommuiAttachment){VIOMMUI_BLOCKED, NULL};
+    device->wanted = blocked;
     viommui_group_detach(device->group);
-    clear(&old);
+    drop(device, old);
+    /* The host vIOMMU that the configs belong to may go next. */
+    viommui_group_drop_all(device->group);
     free_virt_id(device);
-    device->viommu->n_devices--;
     device->viommu = NULL;
 }
 

@@ -6,7 +6,7 @@
  * order the kernel wants: (devices detached and nameless), HWPTs, event queue, then
  * the vIOMMU and its parent.
  *
- * Up the path: vendors/. Down the path: the backend's slice slots, and backend.c.
+ * Up the path: vendors/. Down the path: the backend's viommu slots, and backend.c.
  */
 
 #include "private.h"
@@ -15,14 +15,13 @@ static gboolean get_form(ViommuiHostViommu *hv, ViommuHostDevice *device, const 
                          gsize size, const char *form, ViommuiConfig **ret_config,
                          GError **error)
 {
-    ViommuResult result = viommui_config_get(hv, device, data, size, ret_config);
+    ViommuResult result;
 
-    if (result == VIOMMU_OK)
-        return TRUE;
-    g_set_error(error, VIOMMU_ERROR, viommui_result_to_error(result),
-                "the host refuses a %s configuration for %s: %s", form, device->name,
-                viommu_result_name(result));
-    return FALSE;
+    viommui_begin_set_up(hv->host);
+    result = viommui_config_get(hv, device, data, size, ret_config);
+    return viommui_end_set_up(hv->host, result, error,
+                              "the host refuses a %s configuration for %s", form,
+                              device->name);
 }
 
 ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
@@ -35,10 +34,10 @@ ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
     hv->host = host;
     hv->type = config->type;
     hv->event_fd = -1;
-    hv->invalidate_twice = device->info.smmuv3.repeat_tlbi_cfgi;
-    host->n_viommus++;
-    if (!host->ops->slice_new(host->space, device->backend, config->type, &hv->slice,
-                              error))
+    hv->invalidate_twice = config->invalidate_twice;
+    viommui_host_hold(host);
+    if (!host->ops->viommu_new(host->space, device->backend, config->type, &hv->backend,
+                               error))
         goto fail;
     if (config->data_size &&
         (!get_form(hv, device, config->blocked_data, config->data_size, "blocking",
@@ -47,7 +46,7 @@ ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
                    &hv->identity, error)))
         goto fail;
     if (config->event_depth &&
-        !host->ops->event_queue_new(hv->slice, config->event_depth, &hv->events,
+        !host->ops->event_queue_new(hv->backend, config->event_depth, &hv->events,
                                     &hv->event_fd, error))
         goto fail;
     return hv;
@@ -61,14 +60,13 @@ void viommui_host_viommu_free(ViommuiHostViommu *hv)
 {
     if (!hv)
         return;
-    g_return_if_fail(hv->n_devices == 0);
     viommui_config_unref(hv->blocked);
     viommui_config_unref(hv->identity);
     if (hv->events)
         hv->host->ops->event_queue_free(hv->events);
-    if (hv->slice)
-        hv->host->ops->slice_free(hv->slice);
-    hv->host->n_viommus--;
+    if (hv->backend)
+        hv->host->ops->viommu_free(hv->backend);
+    viommui_host_let_go(hv->host);
     g_free(hv);
 }
 

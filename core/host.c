@@ -54,7 +54,13 @@ void viommu_host_free(ViommuHost *host)
 {
     if (!host)
         return;
-    g_return_if_fail(host->n_devices == 0 && host->n_viommus == 0);
+    /* What was made from it would be left dangling: better lose the host. */
+    if (host->n_devices || host->n_users) {
+        viommui_refuse(host, NULL, VIOMMU_UNSUPPORTED,
+                       "the host is kept: %u devices and %u vIOMMUs are not freed",
+                       host->n_devices, host->n_users);
+        return;
+    }
     /* The library destroys only what it made: a given IOAS outlives this host. */
     for (guint i = host->mappings->len; i > 0; i--) {
         const ViommuiMapping *mapping =
@@ -67,6 +73,16 @@ void viommu_host_free(ViommuHost *host)
     g_hash_table_unref(host->groups);
     g_hash_table_unref(host->configs);
     g_free(host);
+}
+
+void viommui_host_hold(ViommuHost *host)
+{
+    host->n_users++;
+}
+
+void viommui_host_let_go(ViommuHost *host)
+{
+    host->n_users--;
 }
 
 /* The index of the first mapping that ends at or after gpa. */

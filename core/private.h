@@ -21,7 +21,7 @@ struct ViommuHost {
     GHashTable *groups;  /* group number -> ViommuiGroup */
     GHashTable *configs; /* a set of ViommuiConfig, by content */
     guint n_devices;
-    guint n_viommus;
+    guint n_users;     /* vIOMMUs, those without a device too */
     GString *refusals; /* where a set-up call gathers the words of its failure, or NULL */
     ViommuTraceFunc trace;
     void *trace_data;
@@ -47,14 +47,13 @@ struct ViommuHostDevice {
 
 struct ViommuiHostViommu {
     ViommuHost *host;
-    ViommuiSlice *slice;
+    ViommuiBackendViommu *backend;
     ViommuiDataType type;
     gboolean invalidate_twice;
     ViommuiConfig *blocked;  /* NULL: a detach */
     ViommuiConfig *identity; /* NULL: the parent */
     ViommuiEventQueue *events;
     int event_fd;
-    guint n_devices;
 };
 
 struct ViommuiConfig {
@@ -67,10 +66,11 @@ struct ViommuiConfig {
 
 struct ViommuiGroup {
     ViommuHost *host;
-    int number;         /* VIOMMU_GROUP_ASK: unknown, so not shared */
-    GPtrArray *members; /* ViommuHostDevice */
-    gboolean known;     /* FALSE: a host call failed; detach before anything else */
-    guint32 hwpt;       /* what all members are attached to; 0: detached */
+    int number;          /* VIOMMU_GROUP_ASK: unknown, so not shared */
+    GPtrArray *members;  /* ViommuHostDevice */
+    gboolean known;      /* FALSE: a host call failed; detach before anything else */
+    guint32 hwpt;        /* what all members are attached to; 0: detached */
+    GPtrArray *doubtful; /* configs let go of while the host may still have them attached */
 };
 
 /* --- host.c --- */
@@ -85,7 +85,7 @@ ViommuiConfig *viommui_config_ref(ViommuiConfig *config);
 /* --- group.c --- */
 ViommuiGroup *viommui_group_join(ViommuHostDevice *device, int number, gboolean known);
 void viommui_group_leave(ViommuHostDevice *device);
-/* Attach every member to what all of them want together. */
+/* Attach every member to what all of them want together; where they differ, BLOCKED. */
 ViommuResult viommui_group_apply(ViommuiGroup *group);
 /* A member that wants something else than this one, both unblocked; NULL: all agree. */
 ViommuHostDevice *viommui_group_find_conflict(ViommuHostDevice *device);
@@ -94,6 +94,10 @@ const ViommuHostDevice *viommui_group_find_stranger(const ViommuiGroup *group,
                                                     const ViommuiHostViommu *hv);
 /* Detach everybody: the last resort, and BLOCKED where there is no better form of it. */
 ViommuResult viommui_group_detach(ViommuiGroup *group);
+/* Let go of a config (or NULL) as soon as no member can be attached to it. */
+void viommui_group_drop(ViommuiGroup *group, ViommuiConfig *config);
+/* Let go of them all now: what is attached still is lost until the host is closed. */
+void viommui_group_drop_all(ViommuiGroup *group);
 
 /* --- backend.c: one wrapper for each data-path slot: classifies, traces --- */
 ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice *device,

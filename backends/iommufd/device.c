@@ -19,8 +19,8 @@ static gboolean bind_device(ViommuiBackendDevice *device, GError **error)
         .argsz = sizeof cmd,
         .iommufd = device->space->iommufd,
     };
-    int ret =
-        viommui_seam_ioctl(device->space->seam, device->fd, VFIO_DEVICE_BIND_IOMMUFD, &cmd);
+    int ret = viommui_seam_ioctl(device->space->seam, device->fd, VFIO_DEVICE_BIND_IOMMUFD,
+                                 &cmd, sizeof cmd);
 
     if (ret < 0) {
         viommui_iommufd_set_error(error, -ret,
@@ -45,7 +45,7 @@ static gboolean read_info(ViommuiBackendDevice *device, ViommuHostDeviceInfo *re
         .data_len = sizeof raw,
         .data_uptr = (guintptr)&raw,
     };
-    int ret = viommui_iommufd_ioctl(device->space, IOMMU_GET_HW_INFO, &cmd);
+    int ret = viommui_iommufd_ioctl(device->space, IOMMU_GET_HW_INFO, &cmd, sizeof cmd);
 
     if (ret < 0) {
         viommui_iommufd_set_error(error, -ret, "no IOMMU information of device %u",
@@ -73,7 +73,7 @@ static gboolean read_info(ViommuiBackendDevice *device, ViommuHostDeviceInfo *re
     return TRUE;
 }
 
-/* The path of the cdev, opened; or NULL with an error. For a descriptor: its path or "". */
+/* The path of the cdev, opened; or NULL with an error. For a descriptor: "". */
 static char *open_source(ViommuiBackendDevice *device, const ViommuiDeviceSource *source,
                          GError **error)
 {
@@ -82,8 +82,7 @@ static char *open_source(ViommuiBackendDevice *device, const ViommuiDeviceSource
 
     if (source->fd >= 0) {
         device->fd = source->fd;
-        path = viommui_iommufd_find_path(seam, source->fd);
-        return path ? path : g_strdup("");
+        return g_strdup("");
     }
     path = source->bdf ? viommui_iommufd_find_cdev(seam, source->bdf, error)
                        : g_strdup(source->path);
@@ -107,6 +106,7 @@ gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSou
     ViommuiBackendDevice *device = g_new0(ViommuiBackendDevice, 1);
     ViommuHostDeviceInfo info = {0};
     g_autofree char *path = NULL;
+    g_autofree char *opened = NULL;
     int group = source->group;
 
     device->space = space;
@@ -118,9 +118,12 @@ gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSou
         viommui_iommufd_device_close(device);
         return FALSE;
     }
+    /* The path given may be a link, or another name for the node. */
+    opened = viommui_iommufd_find_path(space->seam, device->fd);
     if (group == VIOMMU_GROUP_ASK)
-        group = viommui_iommufd_find_group(space->seam, path);
+        group = viommui_iommufd_find_group(space->seam, opened ? opened : path);
     device->reserved = viommui_iommufd_find_reserved(space->seam, group);
+    info.devid = device->devid;
     info.reserved = (const ViommuReservedRegion *)(void *)device->reserved->data;
     info.n_reserved = device->reserved->len;
     *ret_info = info;
@@ -133,6 +136,8 @@ void viommui_iommufd_device_close(ViommuiBackendDevice *device)
 {
     const ViommuSeam *seam = device->space->seam;
 
+    /* If it was refused before: a cdev closed first loses the name for good. */
+    viommui_iommufd_vdevice_free(device);
     /* VFIO has no unbind but close: a descriptor that is the VMM's stays bound. */
     if (device->owns_fd)
         seam->ops->close(seam->data, device->fd);
@@ -153,7 +158,7 @@ int viommui_iommufd_attach(ViommuiBackendDevice *device, guint32 pasid, guint32 
     if (pasid != VIOMMUI_NO_PASID)
         return -EOPNOTSUPP;
     return viommui_seam_ioctl(device->space->seam, device->fd,
-                              VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
+                              VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd, sizeof cmd);
 }
 
 int viommui_iommufd_detach(ViommuiBackendDevice *device, guint32 pasid)
@@ -163,22 +168,22 @@ int viommui_iommufd_detach(ViommuiBackendDevice *device, guint32 pasid)
     if (pasid != VIOMMUI_NO_PASID)
         return -EOPNOTSUPP;
     return viommui_seam_ioctl(device->space->seam, device->fd,
-                              VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+                              VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd, sizeof cmd);
 }
 
-int viommui_iommufd_vdevice_alloc(ViommuiSlice *slice, ViommuiBackendDevice *device,
-                                  guint64 virt_id)
+int viommui_iommufd_vdevice_alloc(ViommuiBackendViommu *viommu,
+                                  ViommuiBackendDevice *device, guint64 virt_id)
 {
     struct iommu_vdevice_alloc cmd = {
         .size = sizeof cmd,
-        .viommu_id = slice->viommu,
+        .viommu_id = viommu->id,
         .dev_id = device->devid,
         .virt_id = virt_id,
     };
     int ret;
 
     viommui_iommufd_vdevice_free(device);
-    ret = viommui_iommufd_ioctl(device->space, IOMMU_VDEVICE_ALLOC, &cmd);
+    ret = viommui_iommufd_ioctl(device->space, IOMMU_VDEVICE_ALLOC, &cmd, sizeof cmd);
     if (ret == 0)
         device->vdevice = cmd.out_vdevice_id;
     return ret;

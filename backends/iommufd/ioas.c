@@ -12,7 +12,7 @@
 static gboolean ioas_alloc(ViommuiSpace *space, GError **error)
 {
     struct iommu_ioas_alloc cmd = {.size = sizeof cmd};
-    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_ALLOC, &cmd);
+    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_ALLOC, &cmd, sizeof cmd);
 
     if (ret < 0) {
         viommui_iommufd_set_error(error, -ret, "iommufd %d gives no address space",
@@ -34,7 +34,8 @@ gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
     if (space->iommufd < 0) {
         space->iommufd = viommui_seam_open(space->seam, "/dev/iommu", O_RDWR);
         if (space->iommufd < 0) {
-            viommui_iommufd_set_error(error, -space->iommufd, "cannot open /dev/iommu");
+            g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
+                        "cannot open /dev/iommu: %s", g_strerror(-space->iommufd));
             g_free(space);
             return FALSE;
         }
@@ -76,7 +77,7 @@ static int map_address(ViommuiSpace *space, const ViommuiMapping *mapping)
         .iova = mapping->gpa,
     };
 
-    return viommui_iommufd_ioctl(space, IOMMU_IOAS_MAP, &cmd);
+    return viommui_iommufd_ioctl(space, IOMMU_IOAS_MAP, &cmd, sizeof cmd);
 }
 
 static int map_file(ViommuiSpace *space, const ViommuiMapping *mapping)
@@ -91,7 +92,7 @@ static int map_file(ViommuiSpace *space, const ViommuiMapping *mapping)
         .iova = mapping->gpa,
     };
 
-    return viommui_iommufd_ioctl(space, IOMMU_IOAS_MAP_FILE, &cmd);
+    return viommui_iommufd_ioctl(space, IOMMU_IOAS_MAP_FILE, &cmd, sizeof cmd);
 }
 
 gboolean viommui_iommufd_map(ViommuiSpace *space, const ViommuiMapping *mapping,
@@ -116,7 +117,7 @@ gboolean viommui_iommufd_unmap(ViommuiSpace *space, guint64 gpa, guint64 size,
         .iova = gpa,
         .length = size,
     };
-    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_UNMAP, &cmd);
+    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_UNMAP, &cmd, sizeof cmd);
 
     if (ret < 0)
         viommui_iommufd_set_error(error, -ret,

@@ -7,9 +7,9 @@
 
 #include <errno.h>
 
-int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg)
+int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg, gsize size)
 {
-    return viommui_seam_ioctl(space->seam, space->iommufd, request, arg);
+    return viommui_seam_ioctl(space->seam, space->iommufd, request, arg, size);
 }
 
 gboolean viommui_iommufd_destroy(ViommuiSpace *space, guint32 id)
@@ -17,14 +17,37 @@ gboolean viommui_iommufd_destroy(ViommuiSpace *space, guint32 id)
     struct iommu_destroy cmd = {.size = sizeof cmd, .id = id};
     int tries = 0;
 
-    while (viommui_iommufd_ioctl(space, IOMMU_DESTROY, &cmd) < 0)
+    while (viommui_iommufd_ioctl(space, IOMMU_DESTROY, &cmd, sizeof cmd) < 0)
         if (++tries == 3)
             return FALSE;
     return TRUE;
 }
 
+/* In set-up, what the VMM passed may be at fault. */
+static ViommuResult classify_set_up(int err)
+{
+    switch (err) {
+    case EBADF:
+    case EEXIST:
+    case EFAULT:
+    case EINVAL:
+    case ENOENT:
+    case ENOTDIR:
+    case EOVERFLOW:
+        return VIOMMU_GUEST_INVALID;
+    case EACCES:
+    case EADDRINUSE:
+    case EPERM: /* of a bind: interrupts of the device cannot be kept apart */
+        return VIOMMU_UNSUPPORTED;
+    default:
+        return viommui_iommufd_classify(VIOMMUI_CALL_ATTACH, err);
+    }
+}
+
 ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
 {
+    if (call == VIOMMUI_CALL_SET_UP)
+        return classify_set_up(err);
     switch (err) {
     case EINTR:
     case EAGAIN:
@@ -75,9 +98,9 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .device_open = viommui_iommufd_device_open,
     .device_close = viommui_iommufd_device_close,
     .device_get_fd = viommui_iommufd_device_get_fd,
-    .slice_new = viommui_iommufd_slice_new,
-    .slice_free = viommui_iommufd_slice_free,
-    .slice_get_parent = viommui_iommufd_slice_get_parent,
+    .viommu_new = viommui_iommufd_viommu_new,
+    .viommu_free = viommui_iommufd_viommu_free,
+    .viommu_get_parent = viommui_iommufd_viommu_get_parent,
     .event_queue_new = viommui_iommufd_event_queue_new,
     .event_queue_free = viommui_iommufd_event_queue_free,
     .hwpt_alloc = viommui_iommufd_hwpt_alloc,

@@ -4,7 +4,7 @@
 
 /*
  * What the files of this backend share. One file per kernel object: ioas.c, device.c (the
- * VFIO cdev and its vDEVICE), slice.c (nesting parent, vIOMMU, nested HWPTs,
+ * VFIO cdev and its vDEVICE), viommu.c (nesting parent, vIOMMU, nested HWPTs,
  * invalidation), veventq.c; find.c knows sysfs, smmuv3.c what is particular to that vendor,
  * and iommufd.c holds the ops.
  *
@@ -34,15 +34,16 @@ struct ViommuiBackendDevice {
     GArray *reserved; /* ViommuReservedRegion */
 };
 
-struct ViommuiSlice {
+struct ViommuiBackendViommu {
     ViommuiSpace *space;
     ViommuiDataType type;
     guint32 parent;
-    guint32 viommu;
+    guint32 id;
 };
 
 /* 0 or a negated errno. */
-int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg);
+int viommui_iommufd_ioctl(ViommuiSpace *space, unsigned long request, void *arg,
+                          gsize size);
 /* FALSE: the kernel refuses again and again, and keeps the object until the iommufd closes.
  */
 gboolean viommui_iommufd_destroy(ViommuiSpace *space, guint32 id);
@@ -79,24 +80,24 @@ void viommui_iommufd_device_close(ViommuiBackendDevice *device);
 int viommui_iommufd_device_get_fd(ViommuiBackendDevice *device);
 int viommui_iommufd_attach(ViommuiBackendDevice *device, guint32 pasid, guint32 hwpt);
 int viommui_iommufd_detach(ViommuiBackendDevice *device, guint32 pasid);
-int viommui_iommufd_vdevice_alloc(ViommuiSlice *slice, ViommuiBackendDevice *device,
-                                  guint64 virt_id);
+int viommui_iommufd_vdevice_alloc(ViommuiBackendViommu *viommu,
+                                  ViommuiBackendDevice *device, guint64 virt_id);
 void viommui_iommufd_vdevice_free(ViommuiBackendDevice *device);
 
-/* --- slice.c --- */
-gboolean viommui_iommufd_slice_new(ViommuiSpace *space, ViommuiBackendDevice *device,
-                                   ViommuiDataType type, ViommuiSlice **ret_slice,
-                                   GError **error);
-void viommui_iommufd_slice_free(ViommuiSlice *slice);
-guint32 viommui_iommufd_slice_get_parent(ViommuiSlice *slice);
-int viommui_iommufd_hwpt_alloc(ViommuiSlice *slice, ViommuiBackendDevice *device,
+/* --- viommu.c --- */
+gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *device,
+                                    ViommuiDataType type, ViommuiBackendViommu **ret_viommu,
+                                    GError **error);
+void viommui_iommufd_viommu_free(ViommuiBackendViommu *viommu);
+guint32 viommui_iommufd_viommu_get_parent(ViommuiBackendViommu *viommu);
+int viommui_iommufd_hwpt_alloc(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
                                const void *data, gsize size, guint32 *ret_hwpt);
-void viommui_iommufd_hwpt_free(ViommuiSlice *slice, guint32 hwpt);
-int viommui_iommufd_invalidate(ViommuiSlice *slice, const void *entries, gsize entry_size,
-                               guint n);
+void viommui_iommufd_hwpt_free(ViommuiBackendViommu *viommu, guint32 hwpt);
+int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, const void *entries,
+                               gsize entry_size, guint n);
 
 /* --- veventq.c --- */
-gboolean viommui_iommufd_event_queue_new(ViommuiSlice *slice, guint depth,
+gboolean viommui_iommufd_event_queue_new(ViommuiBackendViommu *viommu, guint depth,
                                          ViommuiEventQueue **ret_queue, int *ret_fd,
                                          GError **error);
 void viommui_iommufd_event_queue_free(ViommuiEventQueue *queue);

@@ -29,18 +29,18 @@ static gsize record_size(const ViommuiEventQueue *queue)
     return sizeof(struct iommufd_vevent_header) + queue->event_size;
 }
 
-gboolean viommui_iommufd_event_queue_new(ViommuiSlice *slice, guint depth,
+gboolean viommui_iommufd_event_queue_new(ViommuiBackendViommu *viommu, guint depth,
                                          ViommuiEventQueue **ret_queue, int *ret_fd,
                                          GError **error)
 {
-    const ViommuiIommufdTypes *types = viommui_iommufd_types(slice->type);
+    const ViommuiIommufdTypes *types = viommui_iommufd_types(viommu->type);
     struct iommu_veventq_alloc cmd = {
         .size = sizeof cmd,
-        .viommu_id = slice->viommu,
+        .viommu_id = viommu->id,
         .type = types->veventq_type,
         .veventq_depth = depth,
     };
-    int ret = viommui_iommufd_ioctl(slice->space, IOMMU_VEVENTQ_ALLOC, &cmd);
+    int ret = viommui_iommufd_ioctl(viommu->space, IOMMU_VEVENTQ_ALLOC, &cmd, sizeof cmd);
     ViommuiEventQueue *queue;
 
     if (ret < 0) {
@@ -51,7 +51,7 @@ gboolean viommui_iommufd_event_queue_new(ViommuiSlice *slice, guint depth,
     queue =
         g_malloc0(sizeof *queue + EVENTS_PER_READ * (sizeof(struct iommufd_vevent_header) +
                                                      types->event_size));
-    queue->space = slice->space;
+    queue->space = viommu->space;
     queue->id = cmd.out_veventq_id;
     queue->fd = (int)cmd.out_veventq_fd;
     queue->event_size = types->event_size;

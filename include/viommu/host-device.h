@@ -8,8 +8,9 @@ G_BEGIN_DECLS
 
 /*
  * ViommuHostDevice: one physical function that the VMM hands over. Its DMA is refused
- * until a vIOMMU attaches it. The library closes and destroys only what it opened and
- * made itself.
+ * until a vIOMMU attaches it (but see viommu_host_device_new_from_bound()), and then until
+ * every other device that was made here of its IOMMU group is attached in the same way. The
+ * library closes and destroys only what it opened and made itself.
  */
 typedef struct ViommuHostDevice ViommuHostDevice;
 
@@ -37,15 +38,15 @@ ViommuHostDevice *viommu_host_device_new_from_fd(ViommuHost *host, int cdev_fd, 
 
 /*
  * From a cdev that the VMM has already bound to the host's iommufd, which named it devid.
- * Whatever it is attached to is detached at its first change.
+ * Whatever it is attached to it stays attached to until a vIOMMU attaches it.
  */
 ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_fd,
                                                     guint32 devid, int group,
                                                     GError **error);
 
 /*
- * Detach it from its vIOMMU first. Its DMA is refused from here on; a cdev the library
- * opened is closed. Accepts NULL.
+ * Detach it from its vIOMMU first; else nothing happens. Its DMA is refused from here on; a
+ * cdev the library opened is closed. Accepts NULL.
  */
 void viommu_host_device_free(ViommuHostDevice *device);
 
@@ -72,6 +73,8 @@ typedef struct {
 /* What the physical IOMMU in front of a device is, as its driver tells. */
 typedef struct {
     ViommuIommuType type;
+    guint32
+        devid; /* what the kernel calls the device: viommu_host_device_new_from_bound() */
     gboolean dirty_tracking;
     gboolean ats_unavailable;
     guint pasid_bits; /* 0: no PASIDs */
@@ -90,8 +93,9 @@ typedef struct {
 const ViommuHostDeviceInfo *viommu_host_device_get_info(ViommuHostDevice *device);
 
 /*
- * The VMM has finished a PCI reset of the device: a change that was put off meanwhile
- * (the host refuses any during a reset) is made now. VIOMMU_OK when none was.
+ * The VMM has finished a PCI reset of the device: what was put off meanwhile for it and the
+ * others of its IOMMU group (the host refuses any change during a reset) is done now.
+ * VIOMMU_OK when nothing was.
  */
 ViommuResult viommu_host_device_reset_done(ViommuHostDevice *device);
 

@@ -46,8 +46,8 @@ const char *const *viommu_backend_names(void);
 ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error);
 
 /*
- * Every device and every vIOMMU made from it must be freed first. Guest memory still
- * mapped is unmapped where the library made the address space. Accepts NULL.
+ * Every device and every vIOMMU made from it must be freed first; else nothing happens.
+ * Guest memory still mapped is unmapped. Accepts NULL.
  */
 void viommu_host_free(ViommuHost *host);
 

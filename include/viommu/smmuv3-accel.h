@@ -61,12 +61,16 @@ gboolean viommu_smmuv3_accel_attach_device(ViommuSmmuv3Accel *accel,
                                            ViommuHostDevice *device, guint32 sid,
                                            GError **error);
 
-/* Take it away again: its DMA is refused, and it may go to another vIOMMU. */
+/*
+ * Take it away again: its DMA is refused, and it may go to another vIOMMU. Events of it
+ * that were not read yet may be lost.
+ */
 void viommu_smmuv3_accel_detach_device(ViommuSmmuv3Accel *accel, ViommuHostDevice *device);
 
 /*
  * The guest has (re)numbered the device. Its stream aborts until an entry is installed
- * under the new StreamID. On failure the StreamID is unknown and the device aborts.
+ * under the new StreamID. On failure, bad numbers included, the StreamID is unknown and the
+ * device aborts.
  */
 gboolean viommu_smmuv3_accel_set_stream_id(ViommuSmmuv3Accel *accel,
                                            ViommuHostDevice *device, guint32 sid,
@@ -84,7 +88,12 @@ gboolean viommu_smmuv3_accel_set_stream_id(ViommuSmmuv3Accel *accel,
  *
  * On any failure the stream aborts, and the next call tries again:
  * VIOMMU_GUEST_INVALID - an illegal entry (the guest is owed a C_BAD_STE when the
- * device does DMA); others as their class says.
+ * device does DMA); VIOMMU_TRANSIENT - put off: it is made with the guest's next command,
+ * or by viommu_host_device_reset_done(); others as their class says.
+ *
+ * Devices of one IOMMU group follow their entries only while all of these are the same:
+ * until then all of them abort, and an entry that differs from another's is
+ * VIOMMU_UNSUPPORTED.
  */
 ViommuResult viommu_smmuv3_accel_install_ste(ViommuSmmuv3Accel *accel, guint32 sid,
                                              const guint8 *ste);
@@ -115,9 +124,10 @@ ViommuResult viommu_smmuv3_accel_read_events(ViommuSmmuv3Accel *accel, guint8 *e
 
 /*
  * Reset in two steps. block: every device aborts. Then the VMM resets devices and its
- * own model. release: what SMMU_GBPA asks for while SMMU_CR0.SMMUEN is 0 (6.3.14), all
- * streams abort or all bypass. Each does all it can and reports the first failure; a
- * device that could not be released stays blocked.
+ * own model. release: what SMMU_GBPA asks for while SMMU_CR0.SMMUEN is 0 (6.3.14): all
+ * streams abort, or all that have a StreamID bypass. Each does all it can and reports the
+ * first failure; a device that could not be released stays blocked. When the guest sets
+ * SMMUEN, block, then install its entries.
  */
 gboolean viommu_smmuv3_accel_block(ViommuSmmuv3Accel *accel, GError **error);
 gboolean viommu_smmuv3_accel_release(ViommuSmmuv3Accel *accel, gboolean bypass,

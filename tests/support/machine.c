@@ -8,13 +8,15 @@ static void watch_fd(int fd, gboolean watch, void *user_data)
     Machine *m = user_data;
 
     m->event_fd = watch ? fd : -1;
+    m->n_watched += watch ? 1 : -1;
 }
 
 static void trace(const ViommuTraceRecord *record, void *user_data)
 {
     Machine *m = user_data;
 
-    m->n_traced++;
+    if (record->point == VIOMMU_TRACE_INVALIDATE)
+        m->n_invalidated += record->value;
     if (record->point == VIOMMU_TRACE_REFUSED) {
         g_free(m->refusal);
         m->refusal = g_strdup(record->message);

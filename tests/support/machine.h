@@ -25,8 +25,9 @@ typedef struct {
     GuestDomain domain;
     guint64 page;
     int event_fd;
-    char *refusal; /* the words of the last one */
-    guint n_traced;
+    char *refusal;         /* the words of the last one */
+    guint n_watched;       /* event descriptors watched now */
+    guint64 n_invalidated; /* entries that went to the host */
 } Machine;
 
 /*

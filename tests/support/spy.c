@@ -5,6 +5,8 @@
 static int check_failure(Spy *spy, unsigned long request)
 {
     spy->n_calls++;
+    if (spy->fail_pattern && *spy->fail_pattern && spy->fail_request == request)
+        return *spy->fail_pattern++ == 'x' ? spy->fail_errno : 0;
     if (!spy->fail_at || (spy->fail_request && spy->fail_request != request))
         return 0;
     if (spy->fail_at > 1) {
@@ -142,7 +144,15 @@ void spy_fail(Spy *spy, unsigned long request, guint64 nth, int err, guint times
     spy->hit = FALSE;
 }
 
+void spy_fail_pattern(Spy *spy, unsigned long request, const char *pattern, int err)
+{
+    spy->fail_request = request;
+    spy->fail_pattern = pattern;
+    spy->fail_errno = err;
+}
+
 void spy_fail_none(Spy *spy)
 {
+    spy->fail_pattern = NULL;
     spy->fail_at = 0;
 }

@@ -17,7 +17,8 @@ typedef struct {
     guint64 fail_at;            /* the nth from the last spy_fail_...; 0: none */
     unsigned long fail_request; /* 0: any */
     int fail_errno;
-    guint fail_times; /* that many in a row */
+    guint fail_times;         /* that many in a row */
+    const char *fail_pattern; /* what is left of it, or NULL */
     gboolean hit;
 } Spy;
 
@@ -27,6 +28,8 @@ guint64 spy_count(Spy *spy, unsigned long request);
 void spy_reset_counts(Spy *spy);
 /* The nth call from now (from 1) of this request (0: any) fails, `times` in a row. */
 void spy_fail(Spy *spy, unsigned long request, guint64 nth, int err, guint times);
+/* Of the calls of this request to come, fail those with an x in the pattern: "x..x". */
+void spy_fail_pattern(Spy *spy, unsigned long request, const char *pattern, int err);
 void spy_fail_none(Spy *spy);
 
 #endif

@@ -12,13 +12,19 @@
 
 /* A guest SMMU with all that acceleration takes. */
 static const guint32 full[6] = {
-    1u << 1 | 2u << 2 | 1u << 10 | 1u << 12 | 1u << 19 | 2u << 21 | 1u << 24,
+    1u << 1 | 2u << 2 | 1u << 10 | 1u << 12 | 1u << 19 | 2u << 21 | 1u << 24 | 1u << 26,
     16 | 20 << 6,
     0,
     1u << 10,
     0,
     7u << 4,
 };
+
+/* Hosts whose SMMU can only end faults, or stall them too. */
+static const ViommuHostDeviceInfo terminating = {.smmuv3.idr = {1u << 24}};
+static const ViommuHostDeviceInfo stalling = {.smmuv3.idr = {0}};
+static const ViommuHostDeviceInfo without_ats = {.ats_unavailable = TRUE,
+                                                 .smmuv3.idr = {1u << 24}};
 
 static void put(guint8 *bytes, gsize i, guint64 word)
 {
@@ -32,7 +38,7 @@ static ViommuiSte ste_of(const guint32 idr[6], guint64 word0, guint64 word1)
 
     put(bytes, 0, word0);
     put(bytes, 1, word1);
-    return viommui_smmuv3_decode_ste(idr, FALSE, bytes);
+    return viommui_smmuv3_decode_ste(idr, &terminating, bytes);
 }
 
 static ViommuiCommand command_of(const guint32 idr[6], guint64 word0, guint64 word1)
@@ -48,7 +54,7 @@ static ViommuiCommand command_of(const guint32 idr[6], guint64 word0, guint64 wo
 
 static void test_ste_kinds(void)
 {
-    tap_is(viommui_smmuv3_decode_ste(full, FALSE, NULL).kind, VIOMMUI_STE_ABORT,
+    tap_is(viommui_smmuv3_decode_ste(full, &terminating, NULL).kind, VIOMMUI_STE_ABORT,
            "no entry aborts");
     tap_is(ste_of(full, 0, 0).kind, VIOMMUI_STE_ABORT, "V=0 aborts");
     tap_is(ste_of(full, 5 << 1, 0).kind, VIOMMUI_STE_ABORT,
@@ -113,9 +119,13 @@ static void test_ste_without_features(void)
     tap_is(ste_of(plain, S1(1ull << 59 | 1 << 4), 0).kind, VIOMMUI_STE_ILLEGAL,
            "without CD2L, S1Fmt of two levels is illegal");
     put(bytes, 0, S1(0));
-    ste = viommui_smmuv3_decode_ste(full, TRUE, bytes);
+    ste = viommui_smmuv3_decode_ste(full, &stalling, bytes);
     tap_is(GUINT64_FROM_LE(ste.words[1]), 1ull << 27,
            "on a host that stalls, S1STALLD is forced");
+    put(bytes, 1, 1ull << 28);
+    ste = viommui_smmuv3_decode_ste(full, &without_ats, bytes);
+    tap_ok(ste.kind == VIOMMUI_STE_S1 && !ste.ats && !ste.words[1],
+           "for a device that cannot have ATS, EATS is ignored");
 }
 
 static void test_command_kinds(void)
@@ -226,11 +236,28 @@ static void test_caps(void)
     host.smmuv3.idr[0] &= ~(3u << 21);
     tap_ok(viommui_smmuv3_check_caps(full, &host, "dev", NULL),
            "a host of both endiannesses serves a little-endian guest");
+    memcpy(host.smmuv3.idr, full, sizeof full);
+    host.smmuv3.idr[0] |= 2u << 24;
+    host.smmuv3.idr[0] &= ~(1u << 24);
+    tap_ok(!viommui_smmuv3_check_caps(full, &host, "dev", &error),
+           "a host that must stall is refused");
+    tap_has(error->message, "IDR0.STALL_MODEL 2", "... naming it");
+    g_clear_error(&error);
+    memcpy(host.smmuv3.idr, full, sizeof full);
+    memcpy(idr, full, sizeof idr);
+    idr[0] &= ~(1u << 26);
+    tap_ok(!viommui_smmuv3_check_caps(idr, &host, "dev", &error),
+           "a guest whose faults may be RAZ/WI, where the host's may not, is refused");
+    tap_has(error->message, "IDR0.TERM_MODEL 0, the host's 1", "... naming it");
+    g_clear_error(&error);
+    host.smmuv3.idr[0] &= ~(1u << 26);
+    tap_ok(viommui_smmuv3_check_caps(full, &host, "dev", NULL),
+           "the other way round is well");
     memcpy(idr, full, sizeof idr);
     tap_ok(viommui_smmuv3_check_guest_idr(idr, NULL), "what acceleration takes is taken");
     idr[0] |= 1;
     tap_ok(!viommui_smmuv3_check_guest_idr(idr, &error), "a guest with stage 2 is refused");
-    tap_has(error->message, "IDR0.S2P 1", "... naming it");
+    tap_has(error->message, "0x00000001 of IDR0", "... naming it");
     g_clear_error(&error);
     idr[0] = full[0] & ~(3u << 24);
     tap_ok(!viommui_smmuv3_check_guest_idr(idr, &error),

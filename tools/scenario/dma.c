@@ -75,17 +75,27 @@ gboolean dma_device_init(DmaDevice *dma, const ViommuSeam *seam, ViommuHostDevic
 
 gboolean dma_device_init_fd(DmaDevice *dma, const ViommuSeam *seam, int fd, GError **error)
 {
-    gint64 config;
+    DmaDevice opened = {.seam = seam, .fd = fd};
     guint16 command;
 
-    *dma = (DmaDevice){.seam = seam, .fd = fd};
-    if (!get_region(dma, VFIO_PCI_CONFIG_REGION_INDEX, &config, error) ||
-        !check_id(dma, config, error) ||
-        !get_region(dma, VFIO_PCI_BAR0_REGION_INDEX, &dma->registers, error) ||
-        !read_at(dma, config + PCI_COMMAND, &command, sizeof command, error))
+    if (!get_region(&opened, VFIO_PCI_CONFIG_REGION_INDEX, &opened.config, error) ||
+        !check_id(&opened, opened.config, error) ||
+        !get_region(&opened, VFIO_PCI_BAR0_REGION_INDEX, &opened.registers, error) ||
+        !read_at(&opened, opened.config + PCI_COMMAND, &opened.command, sizeof opened.command,
+                 error))
         return FALSE;
-    command |= GUINT16_TO_LE(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    return write_at(dma, config + PCI_COMMAND, &command, sizeof command, error);
+    command = opened.command | GUINT16_TO_LE(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    if (!write_at(&opened, opened.config + PCI_COMMAND, &command, sizeof command, error))
+        return FALSE;
+    *dma = opened;
+    return TRUE;
+}
+
+void dma_device_clear(DmaDevice *dma)
+{
+    if (dma->seam)
+        write_at(dma, dma->config + PCI_COMMAND, &dma->command, sizeof dma->command, NULL);
+    dma->seam = NULL;
 }
 
 static gboolean set_register(DmaDevice *dma, guint reg, guint64 value, GError **error)

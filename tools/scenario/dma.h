@@ -14,6 +14,8 @@ typedef struct {
     const ViommuSeam *seam;
     int fd;
     gint64 registers; /* where BAR 0 begins in the descriptor */
+    gint64 config;    /* and configuration space */
+    guint16 command;  /* the PCI command register as it was found */
 } DmaDevice;
 
 /* Refuses devices it cannot drive, naming their ID. */
@@ -21,6 +23,9 @@ gboolean dma_device_init(DmaDevice *dma, const ViommuSeam *seam, ViommuHostDevic
                          GError **error);
 /* The same by a bound cdev descriptor. */
 gboolean dma_device_init_fd(DmaDevice *dma, const ViommuSeam *seam, int fd, GError **error);
+
+/* Leave the device's command register as it was. Of one never initialised: nothing. */
+void dma_device_clear(DmaDevice *dma);
 
 /* Memory to the device's buffer, and the other way; up to 4 KiB, complete on return. */
 gboolean dma_load(DmaDevice *dma, guint64 iova, gsize size, GError **error);

@@ -461,6 +461,7 @@ gboolean scenario_run(const ScenarioConfig *config, ScenarioReport report, void 
 
     if (ready)
         play(&s);
+    dma_device_clear(&s.dma);
     viommu_smmuv3_accel_free(s.accel);
     viommu_host_device_free(s.device);
     guest_memory_clear(&s.ram);

@@ -33,22 +33,22 @@ static inline guint64 viommui_field_set(guint64 word, ViommuiField field, guint6
 }
 
 /* 6.3.1 SMMU_IDR0 */
-#define IDR0_S2P         VIOMMUI_FIELD(0, 1)
 #define IDR0_S1P         VIOMMUI_FIELD(1, 1)
 #define IDR0_TTF         VIOMMUI_FIELD(2, 2) /* a bit for each: AArch32, AArch64 */
-#define IDR0_BTM         VIOMMUI_FIELD(5, 1)
-#define IDR0_HTTU        VIOMMUI_FIELD(6, 2)
-#define IDR0_HYP         VIOMMUI_FIELD(9, 1)
+#define IDR0_COHACC      VIOMMUI_FIELD(4, 1)
 #define IDR0_ATS         VIOMMUI_FIELD(10, 1)
+#define IDR0_NS1ATS      VIOMMUI_FIELD(11, 1)
 #define IDR0_ASID16      VIOMMUI_FIELD(12, 1)
-#define IDR0_PRI         VIOMMUI_FIELD(16, 1)
+#define IDR0_MSI         VIOMMUI_FIELD(13, 1)
+#define IDR0_SEV         VIOMMUI_FIELD(14, 1)
 #define IDR0_CD2L        VIOMMUI_FIELD(19, 1)
 #define IDR0_TTENDIAN    VIOMMUI_FIELD(21, 2)
 #define IDR0_STALL_MODEL VIOMMUI_FIELD(24, 2)
-#define IDR0_TERM_MODEL  VIOMMUI_FIELD(26, 1)
+#define IDR0_TERM_MODEL  VIOMMUI_FIELD(26, 1) /* faults cannot end as RAZ/WI */
+#define IDR0_ST_LEVEL    VIOMMUI_FIELD(27, 2)
 
 enum { TTENDIAN_MIXED = 0 };
-enum { STALL_MODEL_BOTH = 0, STALL_MODEL_TERMINATE = 1 };
+enum { STALL_MODEL_BOTH = 0, STALL_MODEL_TERMINATE = 1, STALL_MODEL_FORCED = 2 };
 
 /* 6.3.2 SMMU_IDR1 */
 #define IDR1_SIDSIZE  VIOMMUI_FIELD(0, 6)
@@ -59,6 +59,7 @@ enum { STALL_MODEL_BOTH = 0, STALL_MODEL_TERMINATE = 1 };
 #define IDR3_BBML VIOMMUI_FIELD(11, 2)
 
 /* 6.3.6 SMMU_IDR5 */
+#define IDR5_OAS     VIOMMUI_FIELD(0, 3)
 #define IDR5_GRAN4K  VIOMMUI_FIELD(4, 1)
 #define IDR5_GRAN16K VIOMMUI_FIELD(5, 1)
 #define IDR5_GRAN64K VIOMMUI_FIELD(6, 1)

@@ -18,7 +18,7 @@ ViommuResult viommui_smmuv3_flush(ViommuSmmuv3Accel *accel, gsize *ret_command)
     gsize first_command = G_MAXSIZE;
 
     for (guint i = 0; i < accel->hosts->len; i++) {
-        ViommuiSmmuv3Host *host = accel->hosts->pdata[i];
+        ViommuiSmmuv3HostSmmu *host = accel->hosts->pdata[i];
         gsize command;
         ViommuResult result = viommui_batch_flush(host->batch, &command);
 
@@ -35,16 +35,20 @@ ViommuResult viommui_smmuv3_flush(ViommuSmmuv3Accel *accel, gsize *ret_command)
 /* Changes that the host put off, a reset of the device being under way. */
 static void retry_put_off(ViommuSmmuv3Accel *accel)
 {
-    for (guint i = accel->put_off->len; i > 0; i--) {
-        ViommuiSmmuv3Stream *stream = accel->put_off->pdata[i - 1];
+    GHashTableIter iter;
+    gpointer stream;
 
-        viommui_host_device_retry(stream->device);
-        if (!viommui_host_device_is_pending(stream->device))
-            g_ptr_array_remove_index_fast(accel->put_off, i - 1);
+    g_hash_table_iter_init(&iter, accel->put_off);
+    while (g_hash_table_iter_next(&iter, &stream, NULL)) {
+        ViommuHostDevice *device = ((ViommuiSmmuv3Stream *)stream)->device;
+
+        viommui_host_device_retry(device);
+        if (!viommui_host_device_is_pending(device))
+            g_hash_table_iter_remove(&iter);
     }
 }
 
-static ViommuResult add(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Host *host,
+static ViommuResult add(ViommuSmmuv3Accel *accel, ViommuiSmmuv3HostSmmu *host,
                         const ViommuiCommand *command, gsize index, gsize *ret_failed)
 {
     ViommuResult result = VIOMMU_OK;
@@ -74,7 +78,7 @@ static ViommuResult add_to_stream(ViommuSmmuv3Accel *accel, const ViommuiCommand
     ViommuiSmmuv3Stream *stream =
         g_hash_table_lookup(accel->by_sid, GUINT_TO_POINTER(command->sid));
 
-    if (!stream || (command->kind == VIOMMUI_COMMAND_ATC_INV && !stream->ste.ats))
+    if (!stream || (command->kind == VIOMMUI_COMMAND_ATC_INV && !stream->ats))
         return VIOMMU_OK;
     return add(accel, stream->host, command, index, ret_failed);
 }

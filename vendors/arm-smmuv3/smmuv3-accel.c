@@ -13,8 +13,6 @@
 
 #include "smmuv3.h"
 
-#include <string.h>
-
 enum { DEFAULT_EVENT_DEPTH = 256, MAX_EVENT_DEPTH = 1 << 19 };
 
 ViommuSmmuv3Accel *viommu_smmuv3_accel_new(ViommuHost *host,
@@ -39,7 +37,8 @@ ViommuSmmuv3Accel *viommu_smmuv3_accel_new(ViommuHost *host,
     accel->hosts = g_ptr_array_new();
     accel->by_device = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     accel->by_sid = g_hash_table_new(NULL, NULL);
-    accel->put_off = g_ptr_array_new();
+    accel->put_off = g_hash_table_new(NULL, NULL);
+    viommui_host_hold(host);
     return accel;
 }
 
@@ -56,14 +55,15 @@ void viommu_smmuv3_accel_free(ViommuSmmuv3Accel *accel)
     g_ptr_array_unref(accel->hosts);
     g_hash_table_unref(accel->by_device);
     g_hash_table_unref(accel->by_sid);
-    g_ptr_array_unref(accel->put_off);
+    g_hash_table_unref(accel->put_off);
+    viommui_host_let_go(accel->host);
     g_free(accel);
 }
 
 /* --- host SMMUs -------------------------------------------------------------------------
  */
 
-static void watch(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Host *host, gboolean on)
+static void watch(ViommuSmmuv3Accel *accel, ViommuiSmmuv3HostSmmu *host, gboolean on)
 {
     int fd = viommui_host_viommu_get_event_fd(host->viommu);
 
@@ -71,8 +71,8 @@ static void watch(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Host *host, gboolean on
         accel->config.watch_fd(fd, on, accel->config.user_data);
 }
 
-static ViommuiSmmuv3Host *host_new(ViommuSmmuv3Accel *accel, ViommuHostDevice *device,
-                                   GError **error)
+static ViommuiSmmuv3HostSmmu *host_new(ViommuSmmuv3Accel *accel, ViommuHostDevice *device,
+                                       GError **error)
 {
     guint64 abort[2], bypass[2];
     ViommuiHostViommuConfig config = {
@@ -81,16 +81,17 @@ static ViommuiSmmuv3Host *host_new(ViommuSmmuv3Accel *accel, ViommuHostDevice *d
         .identity_data = bypass,
         .data_size = sizeof abort,
         .event_depth = accel->config.event_depth,
+        .invalidate_twice = viommu_host_device_get_info(device)->smmuv3.repeat_tlbi_cfgi,
     };
     ViommuiHostViommu *viommu;
-    ViommuiSmmuv3Host *host;
+    ViommuiSmmuv3HostSmmu *host;
 
     viommui_smmuv3_make_ste(CONFIG_ABORT, abort);
     viommui_smmuv3_make_ste(CONFIG_BYPASS, bypass);
     viommu = viommui_host_viommu_new(device, &config, error);
     if (!viommu)
         return NULL;
-    host = g_new0(ViommuiSmmuv3Host, 1);
+    host = g_new0(ViommuiSmmuv3HostSmmu, 1);
     host->viommu = viommu;
     host->batch = viommui_batch_new(viommu, VIOMMU_SMMUV3_COMMAND_SIZE);
     g_ptr_array_add(accel->hosts, host);
@@ -99,7 +100,7 @@ static ViommuiSmmuv3Host *host_new(ViommuSmmuv3Accel *accel, ViommuHostDevice *d
 }
 
 /* Drop it with the last device behind it. */
-static void host_release(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Host *host)
+static void host_release(ViommuSmmuv3Accel *accel, ViommuiSmmuv3HostSmmu *host)
 {
     if (host->n_streams)
         return;
@@ -112,10 +113,10 @@ static void host_release(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Host *host)
 
 /* Which host SMMU a device is behind cannot be seen: the first that takes it. */
 static ViommuResult join_existing(ViommuSmmuv3Accel *accel, ViommuHostDevice *device,
-                                  ViommuiSmmuv3Host **ret_host)
+                                  ViommuiSmmuv3HostSmmu **ret_host)
 {
     for (guint i = 0; i < accel->hosts->len; i++) {
-        ViommuiSmmuv3Host *host = accel->hosts->pdata[i];
+        ViommuiSmmuv3HostSmmu *host = accel->hosts->pdata[i];
         ViommuResult result = viommui_host_device_join(device, host->viommu);
 
         if (result == VIOMMU_OK)
@@ -126,11 +127,11 @@ static ViommuResult join_existing(ViommuSmmuv3Accel *accel, ViommuHostDevice *de
     return VIOMMU_UNSUPPORTED;
 }
 
-static ViommuiSmmuv3Host *join_host(ViommuSmmuv3Accel *accel, ViommuHostDevice *device,
-                                    GError **error)
+static ViommuiSmmuv3HostSmmu *join_host(ViommuSmmuv3Accel *accel, ViommuHostDevice *device,
+                                        GError **error)
 {
     const char *name = viommu_host_device_get_name(device);
-    ViommuiSmmuv3Host *host = NULL;
+    ViommuiSmmuv3HostSmmu *host = NULL;
     ViommuResult result;
 
     viommui_begin_set_up(accel->host);
@@ -160,14 +161,23 @@ static ViommuiSmmuv3Stream *find_stream(ViommuSmmuv3Accel *accel, guint32 sid)
     return g_hash_table_lookup(accel->by_sid, GUINT_TO_POINTER(sid));
 }
 
+/* After every change: is it to be tried again with the guest's next command? */
+static void note_put_off(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream)
+{
+    if (viommui_host_device_is_pending(stream->device))
+        g_hash_table_add(accel->put_off, stream);
+    else
+        g_hash_table_remove(accel->put_off, stream);
+}
+
 /* The stream loses its StreamID, if it has one, and so everything that went by it. */
 static void forget_sid(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream)
 {
     if (stream->sid != VIOMMU_SMMUV3_SID_UNKNOWN)
         g_hash_table_remove(accel->by_sid, GUINT_TO_POINTER(stream->sid));
     stream->sid = VIOMMU_SMMUV3_SID_UNKNOWN;
-    stream->ste = (ViommuiSte){.kind = VIOMMUI_STE_ABORT};
-    g_ptr_array_remove_fast(accel->put_off, stream);
+    stream->ats = FALSE;
+    g_hash_table_remove(accel->put_off, stream);
 }
 
 static gboolean check_sid(ViommuSmmuv3Accel *accel, ViommuHostDevice *device, guint32 sid,
@@ -195,33 +205,47 @@ static gboolean check_sid(ViommuSmmuv3Accel *accel, ViommuHostDevice *device, gu
     return TRUE;
 }
 
+/* Without a name the device aborts. */
+static ViommuResult set_name(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream,
+                             guint32 sid)
+{
+    ViommuResult result;
+
+    forget_sid(accel, stream);
+    if (sid == VIOMMU_SMMUV3_SID_UNKNOWN)
+        result = viommui_host_device_clear_virt_id(stream->device);
+    else
+        result = viommui_host_device_set_virt_id(stream->device, sid);
+    note_put_off(accel, stream);
+    if (result != VIOMMU_OK || sid == VIOMMU_SMMUV3_SID_UNKNOWN)
+        return result;
+    stream->sid = sid;
+    g_hash_table_insert(accel->by_sid, GUINT_TO_POINTER(sid), stream);
+    return VIOMMU_OK;
+}
+
 gboolean viommu_smmuv3_accel_set_stream_id(ViommuSmmuv3Accel *accel,
                                            ViommuHostDevice *device, guint32 sid,
                                            GError **error)
 {
     ViommuiSmmuv3Stream *stream = g_hash_table_lookup(accel->by_device, device);
     const char *name = viommu_host_device_get_name(device);
+    g_autofree char *what = NULL;
     ViommuResult result;
 
     if (!stream) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID, "%s is not attached", name);
         return FALSE;
     }
-    if (!check_sid(accel, device, sid, error))
+    if (!check_sid(accel, device, sid, error)) {
+        set_name(accel, stream, VIOMMU_SMMUV3_SID_UNKNOWN);
         return FALSE;
-    forget_sid(accel, stream);
+    }
+    what = sid == VIOMMU_SMMUV3_SID_UNKNOWN ? g_strdup("no StreamID")
+                                            : g_strdup_printf("StreamID 0x%x", sid);
     viommui_begin_set_up(accel->host);
-    if (sid == VIOMMU_SMMUV3_SID_UNKNOWN)
-        result = viommui_host_device_clear_virt_id(device);
-    else
-        result = viommui_host_device_set_virt_id(device, sid);
-    if (!viommui_end_set_up(accel->host, result, error, "%s cannot have StreamID 0x%x",
-                            name, sid))
-        return FALSE;
-    stream->sid = sid;
-    if (sid != VIOMMU_SMMUV3_SID_UNKNOWN)
-        g_hash_table_insert(accel->by_sid, GUINT_TO_POINTER(sid), stream);
-    return TRUE;
+    result = set_name(accel, stream, sid);
+    return viommui_end_set_up(accel->host, result, error, "%s cannot have %s", name, what);
 }
 
 gboolean viommu_smmuv3_accel_attach_device(ViommuSmmuv3Accel *accel,
@@ -230,8 +254,13 @@ gboolean viommu_smmuv3_accel_attach_device(ViommuSmmuv3Accel *accel,
 {
     const char *name = viommu_host_device_get_name(device);
     ViommuiSmmuv3Stream *stream;
-    ViommuiSmmuv3Host *host;
+    ViommuiSmmuv3HostSmmu *host;
 
+    if (viommui_host_device_get_host(device) != accel->host) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID, "%s is of another host",
+                    name);
+        return FALSE;
+    }
     if (viommui_host_device_get_viommu(device)) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID, "%s is attached already",
                     name);
@@ -260,7 +289,7 @@ gboolean viommu_smmuv3_accel_attach_device(ViommuSmmuv3Accel *accel,
 void viommu_smmuv3_accel_detach_device(ViommuSmmuv3Accel *accel, ViommuHostDevice *device)
 {
     ViommuiSmmuv3Stream *stream = g_hash_table_lookup(accel->by_device, device);
-    ViommuiSmmuv3Host *host;
+    ViommuiSmmuv3HostSmmu *host;
 
     if (!stream)
         return;
@@ -278,32 +307,51 @@ void viommu_smmuv3_accel_detach_device(ViommuSmmuv3Accel *accel, ViommuHostDevic
 /* An entry that has not changed means: its context descriptors may have (4.3.1). */
 static ViommuResult invalidate_cds(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream)
 {
+    ViommuResult result;
     guint64 words[2];
-    gsize command = 0;
+    gsize command;
 
     viommui_smmuv3_make_cfgi_cd_all(stream->sid, words);
     viommui_batch_add(stream->host->batch, words, 0, TRUE);
-    return viommui_smmuv3_flush(accel, &command);
+    result = viommui_smmuv3_flush(accel, &command);
+    if (result == VIOMMU_OK)
+        return VIOMMU_OK;
+    viommui_host_device_detach(stream->device, VIOMMUI_NO_PASID, VIOMMUI_BLOCKED,
+                               VIOMMUI_FAIL_CLOSED);
+    /* The command is ours: nothing about it is the guest's fault. */
+    return result == VIOMMU_GUEST_INVALID ? VIOMMU_HOST_GONE : result;
 }
 
 static ViommuResult install_s1(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream,
                                const ViommuiSte *ste)
 {
-    gboolean bound = viommui_host_device_get_attachment(stream->device) == VIOMMUI_NESTED;
+    ViommuHostDevice *device = stream->device;
 
-    if (!bound)
-        return viommui_host_device_bind(stream->device, VIOMMUI_NO_PASID, ste->words,
-                                        sizeof ste->words, VIOMMUI_FAIL_CLOSED);
-    if (memcmp(ste->words, stream->ste.words, sizeof ste->words))
-        return viommui_host_device_replace(stream->device, VIOMMUI_NO_PASID, ste->words,
+    if (viommui_host_device_is_bound_to(device, VIOMMUI_NO_PASID, ste->words,
+                                        sizeof ste->words))
+        return invalidate_cds(accel, stream);
+    if (viommui_host_device_get_attachment(device) == VIOMMUI_NESTED)
+        return viommui_host_device_replace(device, VIOMMUI_NO_PASID, ste->words,
                                            sizeof ste->words, VIOMMUI_FAIL_CLOSED);
-    return invalidate_cds(accel, stream);
+    return viommui_host_device_bind(device, VIOMMUI_NO_PASID, ste->words, sizeof ste->words,
+                                    VIOMMUI_FAIL_CLOSED);
 }
 
 static ViommuResult install_detached(ViommuiSmmuv3Stream *stream, ViommuiAttachmentKind to)
 {
     return viommui_host_device_detach(stream->device, VIOMMUI_NO_PASID, to,
                                       VIOMMUI_FAIL_CLOSED);
+}
+
+static ViommuResult refuse_illegal(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream,
+                                   const ViommuiSte *ste)
+{
+    if (install_detached(stream, VIOMMUI_BLOCKED) != VIOMMU_OK)
+        return VIOMMU_HOST_GONE;
+    return viommui_refuse(
+        accel->host, stream->device, VIOMMU_GUEST_INVALID,
+        "the stream table entry of StreamID 0x%x has an illegal %s %" G_GUINT64_FORMAT,
+        stream->sid, ste->why, ste->value);
 }
 
 static ViommuResult install(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream,
@@ -319,17 +367,7 @@ static ViommuResult install(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *strea
     case VIOMMUI_STE_ILLEGAL:
         break;
     }
-    return viommui_refuse(
-        accel->host, stream->device, VIOMMU_GUEST_INVALID,
-        "the stream table entry of StreamID 0x%x has an illegal %s %" G_GUINT64_FORMAT,
-        stream->sid, ste->why, ste->value);
-}
-
-static gboolean host_stalls(ViommuiSmmuv3Stream *stream)
-{
-    const ViommuHostDeviceInfo *info = viommu_host_device_get_info(stream->device);
-
-    return viommui_field_get(info->smmuv3.idr[0], IDR0_STALL_MODEL) == STALL_MODEL_BOTH;
+    return refuse_illegal(accel, stream, ste);
 }
 
 ViommuResult viommu_smmuv3_accel_install_ste(ViommuSmmuv3Accel *accel, guint32 sid,
@@ -341,41 +379,43 @@ ViommuResult viommu_smmuv3_accel_install_ste(ViommuSmmuv3Accel *accel, guint32 s
 
     if (!stream)
         return VIOMMU_OK;
-    g_ptr_array_remove_fast(accel->put_off, stream);
-    ste = viommui_smmuv3_decode_ste(accel->config.idr, host_stalls(stream), bytes);
+    ste = viommui_smmuv3_decode_ste(accel->config.idr,
+                                    viommu_host_device_get_info(stream->device), bytes);
     result = install(accel, stream, &ste);
-    if (result == VIOMMU_OK) {
-        stream->ste = ste;
-        return VIOMMU_OK;
-    }
-    if (viommui_host_device_is_pending(stream->device)) {
-        stream->ste = ste;
-        g_ptr_array_add(accel->put_off, stream);
-        return result;
-    }
-    stream->ste = (ViommuiSte){.kind = VIOMMUI_STE_ABORT};
-    return install_detached(stream, VIOMMUI_BLOCKED) == VIOMMU_OK ? result
-                                                                  : VIOMMU_HOST_GONE;
+    stream->ats = ste.ats;
+    note_put_off(accel, stream);
+    return result;
 }
 
 /* --- reset ------------------------------------------------------------------------------
  */
+
+static ViommuResult set_one(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream,
+                            ViommuiAttachmentKind to)
+{
+    gboolean may_bypass = stream->sid != VIOMMU_SMMUV3_SID_UNKNOWN;
+    ViommuResult result = install_detached(stream, may_bypass ? to : VIOMMUI_BLOCKED);
+
+    stream->ats = FALSE;
+    /* Nothing but blocking is put off here: it would be done who knows when. */
+    if (result != VIOMMU_OK)
+        install_detached(stream, VIOMMUI_BLOCKED);
+    note_put_off(accel, stream);
+    return result;
+}
 
 static gboolean set_all(ViommuSmmuv3Accel *accel, ViommuiAttachmentKind to,
                         const char *state, GError **error)
 {
     ViommuResult first = VIOMMU_OK;
     GHashTableIter iter;
-    gpointer value;
+    gpointer stream;
 
     viommui_begin_set_up(accel->host);
     g_hash_table_iter_init(&iter, accel->by_device);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        ViommuiSmmuv3Stream *stream = value;
-        ViommuResult result = install_detached(stream, to);
+    while (g_hash_table_iter_next(&iter, NULL, &stream)) {
+        ViommuResult result = set_one(accel, stream, to);
 
-        g_ptr_array_remove_fast(accel->put_off, stream);
-        stream->ste = (ViommuiSte){.kind = VIOMMUI_STE_ABORT};
         if (first == VIOMMU_OK)
             first = result;
     }
@@ -406,7 +446,7 @@ ViommuResult viommu_smmuv3_accel_read_events(ViommuSmmuv3Accel *accel, guint8 *e
     *ret_n_events = 0;
     *ret_n_lost = 0;
     for (guint i = 0; i < accel->hosts->len && *ret_n_events < max_events; i++) {
-        ViommuiSmmuv3Host *host = accel->hosts->pdata[i];
+        ViommuiSmmuv3HostSmmu *host = accel->hosts->pdata[i];
         gsize n;
         guint64 lost;
         ViommuResult result = viommui_host_viommu_read_events(

@@ -45,12 +45,10 @@ typedef struct {
     guint64 value;    /* and its value */
 } ViommuiSte;
 
-/*
- * Read the 64 bytes of a guest's entry (a copy); NULL: there is none. host_stalls: the
- * host's SMMU can stall faults, which must then be forbidden.
+/* Read the 64 bytes of a guest's entry (a copy); NULL: there is none. For a device there.
  */
-ViommuiSte viommui_smmuv3_decode_ste(const guint32 guest_idr[6], gboolean host_stalls,
-                                     const guint8 *bytes);
+ViommuiSte viommui_smmuv3_decode_ste(const guint32 guest_idr[6],
+                                     const ViommuHostDeviceInfo *host, const guint8 *bytes);
 /* The host's words for an abort or bypass entry. */
 void viommui_smmuv3_make_ste(guint config, guint64 ret_words[2]);
 
@@ -85,23 +83,23 @@ typedef struct {
     ViommuiHostViommu *viommu;
     ViommuiBatch *batch;
     guint n_streams;
-} ViommuiSmmuv3Host;
+} ViommuiSmmuv3HostSmmu;
 
 /* One device, and the stream it has (or not yet has). */
 typedef struct {
     ViommuHostDevice *device;
-    ViommuiSmmuv3Host *host;
-    guint32 sid;    /* VIOMMU_SMMUV3_SID_UNKNOWN */
-    ViommuiSte ste; /* the one last installed with success, or put off */
+    ViommuiSmmuv3HostSmmu *host;
+    guint32 sid;  /* VIOMMU_SMMUV3_SID_UNKNOWN */
+    gboolean ats; /* the entry that is bound, or put off, has ATS */
 } ViommuiSmmuv3Stream;
 
 struct ViommuSmmuv3Accel {
     ViommuHost *host;
     ViommuSmmuv3AccelConfig config;
-    GPtrArray *hosts;      /* ViommuiSmmuv3Host */
+    GPtrArray *hosts;      /* ViommuiSmmuv3HostSmmu */
     GHashTable *by_device; /* ViommuHostDevice -> ViommuiSmmuv3Stream; owns them */
     GHashTable *by_sid;    /* StreamID -> ViommuiSmmuv3Stream */
-    GPtrArray *put_off;    /* streams with a change that the host refused for now */
+    GHashTable *put_off; /* a set of streams with a change that the host refused for now */
 };
 
 /* Issue what the batches hold; on failure the guest command to blame. */

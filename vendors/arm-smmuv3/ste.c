@@ -44,14 +44,17 @@ static const char *check_cd_table(const guint32 guest_idr[6], guint64 word0, gui
     return *ret_value == S1DSS_RESERVED ? "S1DSS" : NULL;
 }
 
-static ViommuiSte decode_s1(const guint32 guest_idr[6], gboolean host_stalls, guint64 word0,
-                            guint64 word1)
+static ViommuiSte decode_s1(const guint32 guest_idr[6], const ViommuHostDeviceInfo *host,
+                            guint64 word0, guint64 word1)
 {
     guint64 keep0 = viommui_field_mask(STE0_V) | viommui_field_mask(STE0_CONFIG) |
                     viommui_field_mask(STE0_S1CONTEXTPTR);
     guint64 keep1 = viommui_field_mask(STE1_S1CIR) | viommui_field_mask(STE1_S1COR) |
                     viommui_field_mask(STE1_S1CSH);
-    gboolean has_ats = viommui_field_get(guest_idr[0], IDR0_ATS);
+    gboolean host_stalls =
+        viommui_field_get(host->smmuv3.idr[0], IDR0_STALL_MODEL) == STALL_MODEL_BOTH;
+    /* A device that cannot have ATS sends no translation requests to be let through. */
+    gboolean has_ats = viommui_field_get(guest_idr[0], IDR0_ATS) && !host->ats_unavailable;
     guint64 eats = has_ats ? viommui_field_get(word1, STE1_EATS) : EATS_ABORT;
     ViommuiSte ste = {.kind = VIOMMUI_STE_S1, .ats = eats == EATS_TRANSLATE};
 
@@ -74,8 +77,8 @@ static ViommuiSte decode_s1(const guint32 guest_idr[6], gboolean host_stalls, gu
     return ste;
 }
 
-ViommuiSte viommui_smmuv3_decode_ste(const guint32 guest_idr[6], gboolean host_stalls,
-                                     const guint8 *bytes)
+ViommuiSte viommui_smmuv3_decode_ste(const guint32 guest_idr[6],
+                                     const ViommuHostDeviceInfo *host, const guint8 *bytes)
 {
     static const ViommuiSte abort = {.kind = VIOMMUI_STE_ABORT};
     static const ViommuiSte bypass = {.kind = VIOMMUI_STE_BYPASS};
@@ -92,6 +95,6 @@ ViommuiSte viommui_smmuv3_decode_ste(const guint32 guest_idr[6], gboolean host_s
     if (config == CONFIG_BYPASS)
         return bypass;
     if (config == CONFIG_S1)
-        return decode_s1(guest_idr, host_stalls, word0, read_word(bytes, 1));
+        return decode_s1(guest_idr, host, word0, read_word(bytes, 1));
     return illegal("Config", config);
 }

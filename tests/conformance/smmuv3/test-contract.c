@@ -251,14 +251,61 @@ static void test_busy(Machine *m, Spy *spy)
     tap_is(spy_count(spy, IOMMU_HWPT_INVALIDATE), 1, "... but its invalidation is made");
 }
 
+/* What is put off is undone by what comes later, whatever that is. */
+static void test_put_off(Machine *m, Spy *spy)
+{
+    guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
+
+    guest_cmd_tlbi_all(command);
+    spy_fail(spy, VFIO_DEVICE_ATTACH_IOMMUFD_PT, 1, EBUSY, 99);
+    tap_is(machine_install_config(m, 0, BYPASS), VIOMMU_TRANSIENT, "a change is put off");
+    tap_is(machine_install_config(m, 0, STAGE2), VIOMMU_GUEST_INVALID,
+           "an illegal entry follows");
+    spy_fail_none(spy);
+    tap_is(machine_command(m, command), VIOMMU_OK, "the guest's next command");
+    tap_ok(reaches(m, 0), "... does not bring back what was put off");
+
+    tap_is(machine_install_s1(m, 0, &m->domain), VIOMMU_OK, "stage 1");
+    spy_fail(spy, 0, 1, EINVAL, 99);
+    tap_is(machine_install_config(m, 0, ABORT), VIOMMU_HOST_GONE,
+           "a host that does not even detach");
+    tap_ok(reaches(m, m->page), "... cannot be helped");
+    spy_fail_none(spy);
+    tap_is(machine_command(m, command), VIOMMU_OK, "but with the guest's next command");
+    tap_ok(reaches(m, 0), "... the device is blocked");
+    spy_reset_counts(spy);
+    tap_is(machine_command(m, command), VIOMMU_OK, "and with the one after that");
+    tap_is(spy->n_calls, 1, "... nothing is left to do");
+}
+
+/* The device is being reset, and the guest goes on. */
+static void test_busy_is_cheap(Machine *m, Spy *spy)
+{
+    guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
+
+    guest_cmd_sync(command);
+    spy_fail(spy, VFIO_DEVICE_ATTACH_IOMMUFD_PT, 1, EBUSY, 999);
+    tap_is(machine_install_s1(m, 0, &m->domain), VIOMMU_TRANSIENT, "a change is put off");
+    spy_reset_counts(spy);
+    for (guint i = 0; i < 100; i++)
+        machine_command(m, command);
+    tap_ok(spy->n_calls <= 200, "a hundred commands try it by two calls each at most");
+    spy_fail_none(spy);
+    tap_is(machine_install_config(m, 0, ABORT), VIOMMU_OK, "abort");
+}
+
 static void test_stream_ids(Machine *m)
 {
     g_autoptr(GError) error = NULL;
 
+    tap_is(machine_install_s1(m, 0, &m->domain), VIOMMU_OK, "stage 1");
     tap_ok(!viommu_smmuv3_accel_set_stream_id(m->accel, m->devices[0], 0x10000, &error),
            "a StreamID beyond SIDSIZE is refused");
     tap_has(error->message, "0x10000", "... and named");
     g_clear_error(&error);
+    tap_ok(reaches(m, 0), "... and the device aborts, wherever the guest thinks it is");
+    tap_ok(viommu_smmuv3_accel_set_stream_id(m->accel, m->devices[0], MACHINE_SID, &error),
+           "its old StreamID is to be had again");
     tap_ok(!viommu_smmuv3_accel_attach_device(m->accel, m->devices[0], 1, &error),
            "a device is attached once");
     tap_has(error->message, "attached already", "... and that is said");
@@ -440,6 +487,8 @@ int main(int argc, char **argv)
         test_batch_error(&m, &target.spy);
         test_refused_attach(&m, &target.spy);
         test_busy(&m, &target.spy);
+        test_put_off(&m, &target.spy);
+        test_busy_is_cheap(&m, &target.spy);
         test_stream_ids(&m);
         test_map(&m);
         test_reset(&m, &target.spy);

@@ -113,16 +113,42 @@ static void test_shared(void)
     board_clear(&b);
 }
 
+/* Have a device meet n translation faults. */
+static void fault(Board *b, guint device, guint n)
+{
+    guint8 byte = 0;
+
+    for (guint i = 0; i < n; i++)
+        viommu_emulator_dma(b->emulator, b->bdfs[device], 0x100000 + i * 0x1000, &byte, 1,
+                            FALSE);
+}
+
+static void is_read(Machine *m, gsize max, gsize want, guint64 want_lost, const char *what)
+{
+    guint8 events[16 * VIOMMU_SMMUV3_EVENT_SIZE];
+    gsize n = 99;
+    guint64 lost = 99;
+
+    tap_is(viommu_smmuv3_accel_read_events(m->accel, events, max, &n, &lost), VIOMMU_OK,
+           "%s", what);
+    tap_is(n, want, "... %u of them", (guint)want);
+    tap_is(lost, want_lost, "... and %u lost", (guint)want_lost);
+}
+
 static void test_two_smmus(void)
 {
     Board b;
     Machine m;
+    guint second;
     guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
 
     board_init(&b);
     board_add_device(&b, 0, board_add_smmu(&b, NULL), -1);
-    board_add_device(&b, 1, board_add_smmu(&b, NULL), -1);
-    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "devices behind two SMMUs");
+    second = board_add_smmu(&b, NULL);
+    board_add_device(&b, 1, second, -1);
+    board_add_device(&b, 2, second, -1);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0),
+           "devices behind two SMMUs, one and two");
     tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_VIOMMU), 2,
            "... have a host vIOMMU each");
     tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_HWPT_PAGING), 2,
@@ -140,7 +166,12 @@ static void test_two_smmus(void)
     tap_is(machine_command(&m, command), VIOMMU_OK, "a CFGI_CD");
     tap_is(spy_count(&b.spy, IOMMU_HWPT_INVALIDATE), 1, "... to the stream's own");
 
+    fault(&b, 0, 1);
+    fault(&b, 1, 2);
+    is_read(&m, 16, 3, 0, "events of both");
+    tap_is(m.n_watched, 2, "two event queues are watched");
     viommu_smmuv3_accel_detach_device(m.accel, m.devices[0]);
+    tap_is(m.n_watched, 1, "... and one when the last device behind it has gone");
     tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_VIOMMU), 1,
            "with the last device of an SMMU its host vIOMMU goes");
     tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]),
@@ -246,6 +277,7 @@ static void test_reserved(void)
 static void test_group(void)
 {
     GuestDomain second;
+    guint64 other;
     Board b;
     Machine m;
     guint smmu;
@@ -255,17 +287,27 @@ static void test_group(void)
     board_add_device(&b, 0, smmu, 7);
     board_add_device(&b, 1, smmu, 7);
     tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "two devices of one IOMMU group");
+    other = guest_memory_alloc(&m.ram);
     guest_domain_init(&second, &m.ram, MACHINE_ASID + 1);
     tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "an entry for one");
     tap_ok(reaches(&b, &m, 0, 0), "... while the other is blocked, both are");
     tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_OK, "the same for the other");
     tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page),
            "... and both follow it");
+    guest_domain_map(&second, MACHINE_IOVA, other, TRUE);
     tap_is(machine_install_s1(&m, 1, &second), VIOMMU_UNSUPPORTED,
            "a different one is refused");
     tap_has(m.refusal, "group 7", "... naming the group");
     tap_ok(reaches(&b, &m, 1, 0), "... and blocks");
     tap_ok(reaches(&b, &m, 0, 0), "... both");
+    spy_reset_counts(&b.spy);
+    tap_is(machine_install_s1(&m, 1, &second), VIOMMU_UNSUPPORTED, "again");
+    tap_is(spy_count(&b.spy, VFIO_DEVICE_ATTACH_IOMMUFD_PT), 0, "... without an attach");
+    tap_is(machine_install_s1(&m, 0, &second), VIOMMU_OK, "until the first wants that too");
+    tap_ok(reaches(&b, &m, 0, other) && reaches(&b, &m, 1, other), "... and both have it");
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_UNSUPPORTED, "and on to bypass");
+    tap_is(machine_install_config(&m, 1, BYPASS), VIOMMU_OK, "... one after the other");
+    tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_UNSUPPORTED, "and back");
     tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_OK, "agreed again");
     tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page), "... both go on");
     tap_is(machine_install_config(&m, 0, ABORT), VIOMMU_OK, "one aborts");
@@ -286,8 +328,166 @@ static void test_group(void)
     board_clear(&b);
 }
 
+/* While one of a group is reset, the others cannot be changed either. */
+static void test_group_reset(void)
+{
+    Board b;
+    Machine m;
+    guint smmu;
+
+    board_init(&b);
+    smmu = board_add_smmu(&b, NULL);
+    board_add_device(&b, 0, smmu, 7);
+    board_add_device(&b, 1, smmu, 7);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "a group");
+    machine_install_s1(&m, 0, &m.domain);
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_TRANSIENT,
+           "while one is reset, a change of the other is put off");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    tap_is(viommu_host_device_reset_done(m.devices[0]), VIOMMU_OK, "the end of the reset");
+    tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page), "... lets both go on");
+    machine_clear(&m);
+    check_nothing_left(&b, "the reset of a group");
+    board_clear(&b);
+}
+
+/* A device opened later than the rest of its group is attached. */
+static void test_newcomer(void)
+{
+    g_autoptr(GError) error = NULL;
+    ViommuHostDevice *newcomer;
+    char *first[] = {NULL, NULL};
+    Board b;
+    Machine m;
+    guint smmu;
+
+    board_init(&b);
+    smmu = board_add_smmu(&b, NULL);
+    board_add_device(&b, 0, smmu, 7);
+    board_add_device(&b, 1, smmu, 7);
+    first[0] = b.bdfs[0];
+    tap_ok(machine_init(&m, &b.spy.seam, first, 0), "one of a group");
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_OK, "... bypasses");
+    spy_fail(&b.spy, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1, EIO, 99);
+    newcomer = viommu_host_device_new_from_bdf(m.host, b.bdfs[1], &error);
+    tap_ok(!newcomer, "the other is not taken while its DMA cannot be refused");
+    tap_has(error->message, "group 7", "... and that is said");
+    spy_fail_none(&b.spy);
+    g_clear_error(&error);
+    newcomer = viommu_host_device_new_from_bdf(m.host, b.bdfs[1], &error);
+    tap_ok(newcomer != NULL, "it is taken when it can");
+    tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]) &&
+               viommu_emulator_device_is_blocked(b.emulator, b.bdfs[1]),
+           "... and both are blocked");
+    tap_ok(viommu_smmuv3_accel_attach_device(m.accel, newcomer, MACHINE_SID + 1, &error),
+           "it is attached");
+    tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "an entry for the one");
+    tap_is(machine_install_s1(&m, 1, &m.domain), VIOMMU_OK, "and for the newcomer");
+    tap_ok(reaches(&b, &m, 0, m.page) && reaches(&b, &m, 1, m.page),
+           "... and both follow it");
+    m.devices[m.n_devices++] = newcomer;
+    machine_clear(&m);
+    check_nothing_left(&b, "the newcomer");
+    board_clear(&b);
+}
+
+static void test_release(void)
+{
+    g_autoptr(GError) error = NULL;
+    Board b;
+    Machine m;
+    guint smmu;
+
+    board_init(&b);
+    smmu = board_add_smmu(&b, NULL);
+    board_add_device(&b, 0, smmu, -1);
+    board_add_device(&b, 1, smmu, -1);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "two devices");
+    viommu_smmuv3_accel_set_stream_id(m.accel, m.devices[1], VIOMMU_SMMUV3_SID_UNKNOWN,
+                                      NULL);
+    tap_ok(viommu_smmuv3_accel_release(m.accel, TRUE, &error), "released to bypass");
+    tap_ok(!viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]), "... is the one");
+    tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[1]),
+           "... not that without StreamID");
+    tap_ok(viommu_smmuv3_accel_block(m.accel, &error), "blocked");
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_ok(!viommu_smmuv3_accel_release(m.accel, TRUE, &error),
+           "a release in the midst of a reset");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    tap_is(viommu_host_device_reset_done(m.devices[0]), VIOMMU_OK,
+           "... is not made up for later");
+    tap_ok(viommu_emulator_device_is_blocked(b.emulator, b.bdfs[0]),
+           "... behind the guest's back");
+    machine_clear(&m);
+    check_nothing_left(&b, "a release");
+    board_clear(&b);
+}
+
+/* What the host refuses to let go of for a while is let go of later. */
+static void test_reluctant_host(void)
+{
+    guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
+    Board b;
+    Machine m;
+
+    board_init(&b);
+    board_add_device(&b, 0, board_add_smmu(&b, NULL), -1);
+    tap_ok(machine_init(&m, &b.spy.seam, b.bdfs, 0), "a device");
+    machine_install_s1(&m, 0, &m.domain);
+    spy_fail(&b.spy, 0, 1, EINVAL, 99);
+    tap_is(machine_install_config(&m, 0, ABORT), VIOMMU_HOST_GONE,
+           "a host that does nothing");
+    spy_fail_none(&b.spy);
+    guest_cmd_tlbi_all(command);
+    tap_is(machine_command(&m, command), VIOMMU_OK, "and then does");
+    tap_is(viommu_emulator_count_objects(b.emulator, VIOMMU_EMULATOR_OBJECT_HWPT_NESTED), 2,
+           "has no HWPT left but abort and bypass");
+    spy_fail(&b.spy, IOMMU_DESTROY, 1, EIO, 3);
+    viommu_smmuv3_accel_detach_device(m.accel, m.devices[0]);
+    spy_fail_none(&b.spy);
+    machine_clear(&m);
+    check_nothing_left(&b, "reluctance");
+    board_clear(&b);
+}
+
+/* Hosts and what is made from them. */
+static void test_ownership(void)
+{
+    const ViommuHostConfig config = {.iommufd = -1};
+    ViommuHostConfig with_seam = config;
+    ViommuSmmuv3AccelConfig accel_config = {0};
+    g_autoptr(GError) error = NULL;
+    ViommuSmmuv3Accel *accel;
+    ViommuHostDevice *device;
+    ViommuHost *host, *other;
+    Board b;
+
+    board_init(&b);
+    with_seam.seam = &b.spy.seam;
+    board_add_device(&b, 0, board_add_smmu(&b, NULL), -1);
+    host = viommu_host_new(&with_seam, NULL);
+    other = viommu_host_new(&with_seam, NULL);
+    device = viommu_host_device_new_from_bdf(other, b.bdfs[0], NULL);
+    guest_idr(accel_config.idr, viommu_host_device_get_info(device));
+    accel = viommu_smmuv3_accel_new(host, &accel_config, NULL);
+    tap_ok(!viommu_smmuv3_accel_attach_device(accel, device, 1, &error),
+           "a device of another host is refused");
+    tap_has(error->message, "another host", "... and that is said");
+    viommu_host_free(host);
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 1, NULL), VIOMMU_OK,
+           "a host is kept while a vIOMMU is there, a device or not");
+    viommu_smmuv3_accel_free(accel);
+    viommu_host_free(host);
+    viommu_host_device_free(device);
+    viommu_host_free(other);
+    check_nothing_left(&b, "ownership");
+    board_clear(&b);
+}
+
 static void test_reset_window(void)
 {
+    guint8 command[VIOMMU_SMMUV3_COMMAND_SIZE];
     Board b;
     Machine m;
 
@@ -302,6 +502,20 @@ static void test_reset_window(void)
     tap_is(viommu_host_device_reset_done(m.devices[0]), VIOMMU_OK,
            "until the VMM says it is over");
     tap_ok(reaches(&b, &m, 0, m.page), "... and then follows its table");
+
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_TRANSIENT, "another reset");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "what is asked for later");
+    guest_cmd_tlbi_all(command);
+    tap_is(machine_command(&m, command), VIOMMU_OK, "... is not undone");
+    tap_ok(reaches(&b, &m, 0, m.page), "... by what was put off before");
+    viommu_emulator_device_begin_reset(b.emulator, b.bdfs[0]);
+    tap_is(machine_install_config(&m, 0, BYPASS), VIOMMU_TRANSIENT, "and another");
+    viommu_emulator_device_end_reset(b.emulator, b.bdfs[0]);
+    viommu_smmuv3_accel_detach_device(m.accel, m.devices[0]);
+    tap_is(machine_command(&m, command), VIOMMU_OK, "a device that has gone");
+    tap_ok(reaches(&b, &m, 0, 0), "... has nothing put off");
     machine_clear(&m);
     check_nothing_left(&b, "a reset");
     board_clear(&b);
@@ -311,6 +525,7 @@ static void test_erratum(void)
 {
     ViommuEmulatorSmmuv3Config smmu;
     guint8 commands[3 * VIOMMU_SMMUV3_COMMAND_SIZE];
+    guint64 other;
     gsize handled;
     Board b;
     Machine m;
@@ -331,30 +546,108 @@ static void test_erratum(void)
     spy_reset_counts(&b.spy);
     tap_is(machine_install_s1(&m, 0, &m.domain), VIOMMU_OK, "what an unchanged entry owes");
     tap_is(spy_count(&b.spy, IOMMU_HWPT_INVALIDATE), 2, "... as well");
+    tap_is(m.n_invalidated, 2 * 2 + 2 * 1, "each of them twice, and no oftener");
+
+    tap_ok(reaches(&b, &m, 0, m.page), "a page is cached");
+    other = guest_memory_alloc(&m.ram);
+    guest_domain_map(&m.domain, MACHINE_IOVA, other, TRUE);
+    guest_cmd_tlbi_asid(commands + 16, 0x77);
+    guest_cmd_tlbi_va(commands + 32, MACHINE_ASID, 0x9000);
+    spy_fail_pattern(&b.spy, IOMMU_HWPT_INVALIDATE, "x..x", EIO);
+    tap_is(viommu_smmuv3_accel_invalidate(m.accel, commands, 3, &handled),
+           VIOMMU_GUEST_INVALID, "TLBIs, and one that the host refuses");
+    tap_is(handled, 2, "... with two done");
+    tap_ok(reaches(&b, &m, 0, other), "... and done twice, as this host needs it");
+    guest_domain_map(&m.domain, MACHINE_IOVA, m.page, TRUE);
+    spy_fail(&b.spy, IOMMU_HWPT_INVALIDATE, 2, EIO, 9);
+    tap_is(viommu_smmuv3_accel_invalidate(m.accel, commands, 3, &handled), VIOMMU_HOST_GONE,
+           "a host that refuses at the second time what it took at the first");
+    spy_fail_none(&b.spy);
     machine_clear(&m);
     board_clear(&b);
 }
 
-/* Provoke n translation faults. */
-static void fault(Board *b, guint n)
+/* ATC_INV goes down only for a stream whose entry has ATS, and whose device can have it. */
+static void test_ats(void)
 {
-    guint8 byte = 0;
+    ViommuEmulatorSmmuv3Config smmu;
+    const ViommuHostConfig config = {.iommufd = -1};
+    ViommuHostConfig with_seam = config;
+    ViommuSmmuv3AccelConfig accel_config = {0};
+    guint8 ste[VIOMMU_SMMUV3_STE_SIZE], command[VIOMMU_SMMUV3_COMMAND_SIZE];
+    ViommuSmmuv3Accel *accel;
+    ViommuHostDevice *device;
+    ViommuHost *host;
+    GuestMemory ram;
+    GuestDomain domain;
+    gsize handled;
+    Board b;
 
-    for (guint i = 0; i < n; i++)
-        viommu_emulator_dma(b->emulator, b->bdfs[0], 0x100000 + i * 0x1000, &byte, 1,
-                            FALSE);
+    board_init(&b);
+    with_seam.seam = &b.spy.seam;
+    viommu_emulator_smmuv3_defaults(&smmu);
+    smmu.idr[0] |= 1u << 10;
+    board_add_device(&b, 0, board_add_smmu(&b, &smmu), -1);
+    host = viommu_host_new(&with_seam, NULL);
+    guest_memory_init(&ram, host, MACHINE_RAM_BASE, MACHINE_RAM_SIZE, FALSE, NULL);
+    guest_domain_init(&domain, &ram, 1);
+    device = viommu_host_device_new_from_bdf(host, b.bdfs[0], NULL);
+    guest_idr(accel_config.idr, viommu_host_device_get_info(device));
+    accel_config.idr[0] |= 1u << 10;
+    accel = viommu_smmuv3_accel_new(host, &accel_config, NULL);
+    tap_ok(viommu_smmuv3_accel_attach_device(accel, device, 0, NULL),
+           "ATS, and StreamID 0");
+    guest_ste_s1(ste, &domain);
+    guest_cmd_raw(command, 0x40, 52);
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK,
+           "an entry without ATS");
+    spy_reset_counts(&b.spy);
+    tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
+           "an ATC_INV");
+    tap_is(b.spy.n_calls, 0, "... completes without the host");
+    ste[11] |= 1 << 4; /* EATS 1 */
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK,
+           "an entry with ATS, for a device that cannot have it");
+    spy_reset_counts(&b.spy);
+    tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
+           "an ATC_INV");
+    tap_is(b.spy.n_calls, 0, "... completes without the host all the same");
+    viommu_smmuv3_accel_free(accel);
+    viommu_host_device_free(device);
+    guest_memory_clear(&ram);
+    viommu_host_free(host);
+    check_nothing_left(&b, "ATS");
+    board_clear(&b);
 }
 
-static void is_read(Machine *m, gsize max, gsize want, guint64 want_lost, const char *what)
+/* A device that nobody here can make do DMA. */
+static void test_other_device(void)
 {
-    guint8 events[16 * VIOMMU_SMMUV3_EVENT_SIZE];
-    gsize n = 99;
-    guint64 lost = 99;
+    const ViommuHostConfig config = {.iommufd = -1};
+    ViommuHostConfig with_seam = config;
+    g_autoptr(GError) error = NULL;
+    ViommuHostDevice *device;
+    ViommuHost *host;
+    DmaDevice dma;
+    Board b;
+    ViommuEmulatorDeviceConfig nic = {.bdf = "0000:00:05.0",
+                                      .stream_id = 1,
+                                      .iommu_group = -1,
+                                      .vendor_id = 0x8086,
+                                      .device_id = 0x10d3};
 
-    tap_is(viommu_smmuv3_accel_read_events(m->accel, events, max, &n, &lost), VIOMMU_OK,
-           "%s", what);
-    tap_is(n, want, "... %u of them", (guint)want);
-    tap_is(lost, want_lost, "... and %u lost", (guint)want_lost);
+    board_init(&b);
+    with_seam.seam = &b.spy.seam;
+    nic.iommu = board_add_smmu(&b, NULL);
+    viommu_emulator_add_device(b.emulator, &nic, NULL);
+    host = viommu_host_new(&with_seam, NULL);
+    device = viommu_host_device_new_from_bdf(host, nic.bdf, NULL);
+    tap_ok(!dma_device_init(&dma, &b.spy.seam, device, &error),
+           "a device without a driver here");
+    tap_has(error->message, "8086:10d3", "... is refused by its ID");
+    viommu_host_device_free(device);
+    viommu_host_free(host);
+    board_clear(&b);
 }
 
 static void test_events(void)
@@ -370,24 +663,24 @@ static void test_events(void)
     fd.fd = m.event_fd;
     tap_is(poll(&fd, 1, 0), 0, "its descriptor is quiet");
     is_read(&m, 16, 0, 0, "no events");
-    fault(&b, 3);
+    fault(&b, 0, 3);
     tap_is(poll(&fd, 1, 0), 1, "and readable after a fault");
     is_read(&m, 2, 2, 0, "two events");
     is_read(&m, 16, 1, 0, "the third");
     tap_is(poll(&fd, 1, 0), 0, "quiet again");
-    fault(&b, 10);
+    fault(&b, 0, 10);
     is_read(&m, 16, 4, 6, "ten events in a queue of four");
-    fault(&b, 2);
+    fault(&b, 0, 2);
     is_read(&m, 16, 2, 0, "later ones are counted anew");
-    fault(&b, 6);
+    fault(&b, 0, 6);
     is_read(&m, 3, 3, 0, "six events, three read");
-    fault(&b, 2);
+    fault(&b, 0, 2);
     is_read(&m, 16, 3, 2, "two lost in the middle");
 
     viommu_emulator_set_event_sequence(b.emulator, G_MAXINT32 - 1);
-    fault(&b, 4);
+    fault(&b, 0, 4);
     is_read(&m, 16, 4, G_MAXINT32 - 1 - 23, "a jump in the numbering is a loss");
-    fault(&b, 1);
+    fault(&b, 0, 1);
     is_read(&m, 16, 1, 0, "the wrap at INT_MAX is none");
     machine_clear(&m);
     check_nothing_left(&b, "events");
@@ -401,8 +694,15 @@ int main(void)
     test_incompatible();
     test_reserved();
     test_group();
+    test_group_reset();
+    test_newcomer();
+    test_release();
+    test_reluctant_host();
+    test_ownership();
     test_reset_window();
     test_erratum();
+    test_ats();
+    test_other_device();
     test_events();
     return tap_done();
 }
