@@ -289,13 +289,17 @@ static void nested_smmuv3(Walk *w)
     static const guint configs[] = {0, 4, 4, 5, 5, 5, 5, 7};
     guint32 viommu = pick(w, KIND_VIOMMU), id = 0;
     guint64 word0, word1 = 0;
-    guint config = configs[draw(w, G_N_ELEMENTS(configs))];
+    guint config = configs[draw(w, G_N_ELEMENTS(configs))], bit;
     int ret;
 
     word0 = w->domains[draw(w, N_DOMAINS)].cd | config << 1 | !chance(w, 5);
-    /* A bit of any field but S1CDMax and S1STALLD, which not all hardware has. */
+    /*
+     * A bit of any field but S1CDMax, S1STALLD and the top of S1ContextPtr, which not all
+     * hardware has.
+     */
+    bit = draw(w, 51);
     if (chance(w, 10))
-        word0 ^= 1ull << draw(w, 59);
+        word0 ^= 1ull << (bit < 44 ? bit : bit + 8);
     if (chance(w, 10))
         word1 ^= 1ull << (draw(w, 2) ? draw(w, 8) : 28 + draw(w, 36));
     ret = vsmmu_nested(&w->u, draw(w, w->u.n_devices), viommu, word0, word1, &id);
