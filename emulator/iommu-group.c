@@ -112,15 +112,22 @@ void viommui_emu_group_release(EmuGroup *group)
     }
 }
 
+/* It was made by the driver that the group's devices have. */
+static gboolean fits(const EmuGroup *group, const EmuHwpt *hwpt)
+{
+    const EmuDevice *first = g_ptr_array_index(group->devices, 0);
+
+    return first->iommu->ops == hwpt->iommu->ops;
+}
+
 int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
 {
-    EmuDevice *first = g_ptr_array_index(group->devices, 0);
     int ret;
 
     if (find_handle(group, 0) || group->domain) {
         return -EBUSY;
     }
-    if (first->iommu->ops != hwpt->iommu->ops) {
+    if (!fits(group, hwpt)) {
         return -EINVAL;
     }
     ret = set_domain(group, hwpt);
@@ -132,8 +139,13 @@ int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
 
 int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
 {
-    int ret = set_domain(group, hwpt);
+    int ret;
 
+    /* No machine has IOMMUs of two kinds, so Linux asks only at the first attach. */
+    if (!fits(group, hwpt)) {
+        return -EINVAL;
+    }
+    ret = set_domain(group, hwpt);
     if (ret == 0) {
         set_handle(group, 0, hwpt, dev_id);
     }

@@ -33,7 +33,16 @@ enum {
 
 /* What a descriptor is, or an ID was when it was given. */
 typedef enum { IOMMUFD, DEVICE, GROUP, CONTAINER, OTHER, N_KINDS } Kind;
-typedef enum { ID_DEVICE, ID_IOAS, ID_HWPT, ID_VIOMMU, ID_FAULT, ID_OTHER, N_IDS } IdKind;
+typedef enum {
+    ID_DEVICE,
+    ID_IOAS,
+    ID_HWPT,
+    ID_PARENT,
+    ID_VIOMMU,
+    ID_FAULT,
+    ID_OTHER,
+    N_IDS
+} IdKind;
 
 typedef struct {
     GRand *rand;
@@ -186,7 +195,8 @@ static void *pointer(Fuzz *f, gsize size)
 
 static guint32 id(Fuzz *f, IdKind kind)
 {
-    guint32 known = f->ids[chance(f, 90) ? kind : below(f, N_IDS)][below(f, 8)];
+    IdKind from = chance(f, 90) ? kind : (IdKind)below(f, N_IDS);
+    guint32 known = f->ids[from][below(f, 8)];
 
     return known && chance(f, 95) ? known : 1 + below(f, 16);
 }
@@ -309,6 +319,8 @@ static void learn(Fuzz *f, unsigned long request, const void *at)
         break;
     case IOMMU_HWPT_ALLOC:
         keep_id(f, ID_HWPT, ((const struct iommu_hwpt_alloc *)at)->out_hwpt_id);
+        if (((const struct iommu_hwpt_alloc *)at)->flags & IOMMU_HWPT_ALLOC_NEST_PARENT)
+            keep_id(f, ID_PARENT, ((const struct iommu_hwpt_alloc *)at)->out_hwpt_id);
         break;
     case IOMMU_VIOMMU_ALLOC:
         keep_id(f, ID_VIOMMU, ((const struct iommu_viommu_alloc *)at)->out_viommu_id);
@@ -343,157 +355,262 @@ static void note(Fuzz *f, gint64 ret, unsigned long request)
         f->errnos |= 1U << -ret;
     }
 }
+/*
+ * What a caller in its right mind might ask, request by request, so that calls get past the
+ * first checks. Fields are drawn one by one: the order in which an initialiser's are is the
+ * compiler's, and a seed must mean the same everywhere.
+ */
 
-/* Those calls that a random struct would hardly ever get through. */
-static void sensible(Fuzz *f, unsigned long request, guint8 *at)
+static const guint32 readwrite = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
+
+static void fill_hwpt_paging(Fuzz *f, struct iommu_hwpt_alloc *cmd)
 {
-    const guint32 readwrite = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
-    gboolean nested = chance(f, 40);
-    struct iommu_hwpt_vtd_s1 s1 = {.pgtbl_addr = PAGE * below(f, 32), .addr_width = 48};
-    struct iommu_hwpt_arm_smmuv3 ste = {.ste = {1 | below(f, 8) << 1 | PAGE, below(f, 4)}};
+    cmd->flags = chance(f, 50) ? below(f, 3) : below(f, 16);
+    cmd->pt_id = id(f, ID_IOAS);
+}
+
+static void fill_hwpt_nested(Fuzz *f, struct iommu_hwpt_alloc *cmd)
+{
+    struct iommu_hwpt_vtd_s1 s1 = {.addr_width = 48};
+    struct iommu_hwpt_arm_smmuv3 ste = {.ste = {1 | PAGE}};
+
+    cmd->data_uptr = (uintptr_t)f->scratch;
+    if (chance(f, 50)) {
+        ste.ste[0] |= below(f, 8) << 1;
+        ste.ste[1] = below(f, 4);
+        memcpy(f->scratch, &ste, sizeof(ste));
+        cmd->pt_id = id(f, ID_VIOMMU);
+        cmd->data_type = IOMMU_HWPT_DATA_ARM_SMMUV3;
+        cmd->data_len = sizeof(ste);
+    } else {
+        s1.pgtbl_addr = PAGE * below(f, 32);
+        memcpy(f->scratch, &s1, sizeof(s1));
+        cmd->pt_id = id(f, ID_HWPT);
+        cmd->data_type = IOMMU_HWPT_DATA_VTD_S1;
+        cmd->data_len = sizeof(s1);
+    }
+}
+
+static void fill_hwpt_alloc(Fuzz *f, void *at)
+{
+    struct iommu_hwpt_alloc *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->dev_id = id(f, ID_DEVICE);
+    cmd->fault_id = id(f, ID_FAULT);
+    if (chance(f, 40))
+        fill_hwpt_nested(f, cmd);
+    else
+        fill_hwpt_paging(f, cmd);
+}
+
+static void fill_viommu_alloc(Fuzz *f, void *at)
+{
+    struct iommu_viommu_alloc *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3;
+    cmd->dev_id = id(f, ID_DEVICE);
+    cmd->hwpt_id = id(f, ID_PARENT);
+}
+
+static void fill_vdevice_alloc(Fuzz *f, void *at)
+{
+    struct iommu_vdevice_alloc *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->viommu_id = id(f, ID_VIOMMU);
+    cmd->dev_id = id(f, ID_DEVICE);
+    cmd->virt_id = below(f, 4);
+}
+
+static void fill_veventq_alloc(Fuzz *f, void *at)
+{
+    struct iommu_veventq_alloc *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->viommu_id = id(f, ID_VIOMMU);
+    cmd->type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3;
+    cmd->veventq_depth = 1 + below(f, 4);
+}
+
+static void fill_fault_alloc(Fuzz *f, void *at)
+{
+    struct iommu_fault_alloc *cmd = at;
+
+    (void)f;
+    cmd->size = sizeof(*cmd);
+}
+
+static void fill_ioas_alloc(Fuzz *f, void *at)
+{
+    struct iommu_ioas_alloc *cmd = at;
+
+    (void)f;
+    cmd->size = sizeof(*cmd);
+}
+
+static void fill_ioas_copy(Fuzz *f, void *at)
+{
+    struct iommu_ioas_copy *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->flags = readwrite | below(f, 2);
+    cmd->dst_ioas_id = id(f, ID_IOAS);
+    cmd->src_ioas_id = id(f, ID_IOAS);
+    cmd->length = PAGE * (1 + below(f, 4));
+    cmd->dst_iova = PAGE * below(f, 64);
+    cmd->src_iova = PAGE * below(f, 64);
+}
+
+static void fill_ioas_map(Fuzz *f, void *at)
+{
+    struct iommu_ioas_map *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->flags = readwrite | below(f, 2);
+    cmd->ioas_id = id(f, ID_IOAS);
+    cmd->user_va = (uintptr_t)f->scratch;
+    cmd->length = PAGE * (1 + below(f, 16));
+    cmd->iova = PAGE * below(f, 64);
+}
+
+static void fill_ioas_map_file(Fuzz *f, void *at)
+{
+    struct iommu_ioas_map_file *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->flags = readwrite | below(f, 2);
+    cmd->ioas_id = id(f, ID_IOAS);
+    cmd->fd = f->memfd;
+    cmd->start = PAGE * below(f, 4);
+    cmd->length = PAGE * (1 + below(f, 6));
+    cmd->iova = PAGE * below(f, 64);
+}
+
+static void fill_get_dirty(Fuzz *f, void *at)
+{
+    struct iommu_hwpt_get_dirty_bitmap *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->hwpt_id = id(f, ID_HWPT);
+    cmd->flags = below(f, 2);
+    cmd->iova = PAGE * below(f, 64);
+    cmd->length = PAGE * (1 + below(f, 64));
+    cmd->page_size = 1U << below(f, 14);
+    cmd->data = (uintptr_t)pointer(f, 64);
+}
+
+static void fill_set_dirty(Fuzz *f, void *at)
+{
+    struct iommu_hwpt_set_dirty_tracking *cmd = at;
+
+    cmd->size = sizeof(*cmd);
+    cmd->flags = below(f, 2);
+    cmd->hwpt_id = id(f, ID_HWPT);
+}
+
+static void fill_invalidate(Fuzz *f, void *at)
+{
+    struct iommu_hwpt_invalidate *cmd = at;
     gboolean arm = chance(f, 50);
-    struct iommu_hwpt_alloc hwpt = {
-        .size = sizeof(hwpt),
-        .flags = chance(f, 50) ? (nested ? 0 : below(f, 3)) : below(f, 16),
-        .dev_id = id(f, ID_DEVICE),
-        .pt_id = id(f, !nested ? ID_IOAS
-                       : arm   ? ID_VIOMMU
-                               : ID_HWPT),
-        .data_type = !nested ? IOMMU_HWPT_DATA_NONE
-                     : arm   ? IOMMU_HWPT_DATA_ARM_SMMUV3
-                             : IOMMU_HWPT_DATA_VTD_S1,
-        .data_len = !nested ? 0
-                    : arm   ? sizeof(ste)
-                            : sizeof(s1),
-        .data_uptr = nested ? (uintptr_t)f->scratch : 0,
-        .fault_id = id(f, ID_FAULT),
-    };
-    struct iommu_viommu_alloc viommu = {.size = sizeof(viommu),
-                                        .type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
-                                        .dev_id = id(f, ID_DEVICE),
-                                        .hwpt_id = id(f, ID_HWPT)};
-    struct iommu_vdevice_alloc vdevice = {.size = sizeof(vdevice),
-                                          .viommu_id = id(f, ID_VIOMMU),
-                                          .dev_id = id(f, ID_DEVICE),
-                                          .virt_id = below(f, 4)};
-    struct iommu_veventq_alloc veventq = {.size = sizeof(veventq),
-                                          .viommu_id = id(f, ID_VIOMMU),
-                                          .type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-                                          .veventq_depth = 1 + below(f, 4)};
-    struct iommu_fault_alloc fault = {.size = sizeof(fault)};
-    struct iommu_ioas_alloc ioas = {.size = sizeof(ioas)};
-    struct iommu_ioas_copy copy = {.size = sizeof(copy),
-                                   .flags = readwrite | below(f, 2),
-                                   .dst_ioas_id = id(f, ID_IOAS),
-                                   .src_ioas_id = id(f, ID_IOAS),
-                                   .length = PAGE * (1 + below(f, 4)),
-                                   .dst_iova = PAGE * below(f, 64),
-                                   .src_iova = PAGE * below(f, 64)};
-    struct iommu_ioas_map_file file = {.size = sizeof(file),
-                                       .flags = readwrite | below(f, 2),
-                                       .ioas_id = id(f, ID_IOAS),
-                                       .fd = f->memfd,
-                                       .start = PAGE * below(f, 4),
-                                       .length = PAGE * (1 + below(f, 6)),
-                                       .iova = PAGE * below(f, 64)};
-    struct iommu_hwpt_get_dirty_bitmap bitmap = {.size = sizeof(bitmap),
-                                                 .hwpt_id = id(f, ID_HWPT),
-                                                 .flags = below(f, 2),
-                                                 .iova = PAGE * below(f, 64),
-                                                 .length = PAGE * (1 + below(f, 64)),
-                                                 .page_size = 1U << below(f, 14),
-                                                 .data = (uintptr_t)pointer(f, 64)};
-    struct iommu_hwpt_set_dirty_tracking track = {
-        .size = sizeof(track), .flags = below(f, 2), .hwpt_id = id(f, ID_HWPT)};
-    struct iommu_hwpt_invalidate invalidate = {
-        .size = sizeof(invalidate),
-        .hwpt_id = id(f, arm ? ID_VIOMMU : ID_HWPT),
-        .data_uptr = (uintptr_t)pointer(f, 64),
-        .data_type = arm ? IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3
-                         : IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
-        .entry_len = arm ? sizeof(struct iommu_viommu_arm_smmuv3_invalidate)
-                         : sizeof(struct iommu_hwpt_vtd_s1_invalidate),
-        .entry_num = below(f, 8),
-    };
-    struct iommu_ioas_map map = {.size = sizeof(map),
-                                 .flags = readwrite | below(f, 2),
-                                 .ioas_id = id(f, ID_IOAS),
-                                 .user_va = (uintptr_t)f->scratch,
-                                 .length = PAGE * (1 + below(f, 16)),
-                                 .iova = PAGE * below(f, 64)};
-    struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind),
-                                            .iommufd = fd_of(f, IOMMUFD)};
-    struct vfio_device_attach_iommufd_pt attach = {
-        .argsz = sizeof(attach),
-        .flags = chance(f, 20),
-        .pt_id = id(f, chance(f, 60) ? ID_HWPT : ID_IOAS),
-        .pasid = below(f, 4)};
-    struct vfio_iommu_type1_dma_map dma = {.argsz = sizeof(dma),
-                                           .flags = 3,
-                                           .vaddr = (uintptr_t)f->scratch,
-                                           .iova = PAGE * below(f, 64),
-                                           .size = PAGE * (1 + below(f, 8))};
+
+    cmd->size = sizeof(*cmd);
+    cmd->hwpt_id = id(f, arm ? ID_VIOMMU : ID_HWPT);
+    cmd->data_uptr = (uintptr_t)pointer(f, 64);
+    cmd->data_type =
+        arm ? IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 : IOMMU_HWPT_INVALIDATE_DATA_VTD_S1;
+    cmd->entry_len = arm ? sizeof(struct iommu_viommu_arm_smmuv3_invalidate)
+                         : sizeof(struct iommu_hwpt_vtd_s1_invalidate);
+    cmd->entry_num = below(f, 8);
+}
+
+static void fill_bind(Fuzz *f, void *at)
+{
+    struct vfio_device_bind_iommufd *cmd = at;
+
+    cmd->argsz = sizeof(*cmd);
+    cmd->iommufd = fd_of(f, IOMMUFD);
+}
+
+static void fill_attach(Fuzz *f, void *at)
+{
+    struct vfio_device_attach_iommufd_pt *cmd = at;
+
+    cmd->argsz = sizeof(*cmd);
+    cmd->flags = chance(f, 20);
+    cmd->pt_id = id(f, chance(f, 60) ? ID_HWPT : ID_IOAS);
+    cmd->pasid = below(f, 4);
+}
+
+static void fill_set_container(Fuzz *f, void *at)
+{
     gint32 fd = fd_of(f, chance(f, 60) ? CONTAINER : IOMMUFD);
 
-    switch (request) {
-    case IOMMU_HWPT_ALLOC:
-        if (arm)
-            memcpy(f->scratch, &ste, sizeof(ste));
-        else
-            memcpy(f->scratch, &s1, sizeof(s1));
-        memcpy(at, &hwpt, sizeof(hwpt));
-        break;
-    case IOMMU_VIOMMU_ALLOC:
-        memcpy(at, &viommu, sizeof(viommu));
-        break;
-    case IOMMU_VDEVICE_ALLOC:
-        memcpy(at, &vdevice, sizeof(vdevice));
-        break;
-    case IOMMU_VEVENTQ_ALLOC:
-        memcpy(at, &veventq, sizeof(veventq));
-        break;
-    case IOMMU_FAULT_QUEUE_ALLOC:
-        memcpy(at, &fault, sizeof(fault));
-        break;
-    case IOMMU_IOAS_ALLOC:
-        memcpy(at, &ioas, sizeof(ioas));
-        break;
-    case IOMMU_IOAS_COPY:
-        memcpy(at, &copy, sizeof(copy));
-        break;
-    case IOMMU_IOAS_MAP_FILE:
-        memcpy(at, &file, sizeof(file));
-        break;
-    case IOMMU_HWPT_GET_DIRTY_BITMAP:
-        memcpy(at, &bitmap, sizeof(bitmap));
-        break;
-    case IOMMU_HWPT_SET_DIRTY_TRACKING:
-        memcpy(at, &track, sizeof(track));
-        break;
-    case IOMMU_HWPT_INVALIDATE:
-        memcpy(at, &invalidate, sizeof(invalidate));
-        break;
-    case IOMMU_IOAS_MAP:
-        memcpy(at, &map, sizeof(map));
-        break;
-    case VFIO_DEVICE_BIND_IOMMUFD:
-        memcpy(at, &bind, sizeof(bind));
-        break;
-    case VFIO_DEVICE_ATTACH_IOMMUFD_PT:
-        memcpy(at, &attach, sizeof(attach));
-        break;
-    case VFIO_GROUP_SET_CONTAINER:
-        memcpy(at, &fd, sizeof(fd));
-        break;
-    case VFIO_GROUP_GET_DEVICE_FD:
-        g_snprintf((char *)at, 16, "0000:00:%02x.0", 2 + below(f, N_DEVICES + 1));
-        break;
-    case VFIO_IOMMU_MAP_DMA:
-        memcpy(at, &dma, sizeof(dma));
-        break;
-    default:
-        break;
-    }
+    memcpy(at, &fd, sizeof(fd));
+}
+
+static void fill_get_device(Fuzz *f, void *at)
+{
+    g_snprintf(at, 16, "0000:00:%02x.0", 2 + below(f, N_DEVICES + 1));
+}
+
+static void fill_map_dma(Fuzz *f, void *at)
+{
+    struct vfio_iommu_type1_dma_map *cmd = at;
+
+    cmd->argsz = sizeof(*cmd);
+    cmd->flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+    cmd->vaddr = (uintptr_t)f->scratch;
+    cmd->iova = PAGE * below(f, 64);
+    cmd->size = PAGE * (1 + below(f, 8));
+}
+
+static void sensible(Fuzz *f, unsigned long request, guint8 *at, gsize size)
+{
+    static const struct {
+        unsigned long request;
+        void (*fill)(Fuzz *f, void *at);
+    } fills[] = {
+        {IOMMU_HWPT_ALLOC, fill_hwpt_alloc},
+        {IOMMU_VIOMMU_ALLOC, fill_viommu_alloc},
+        {IOMMU_VDEVICE_ALLOC, fill_vdevice_alloc},
+        {IOMMU_VEVENTQ_ALLOC, fill_veventq_alloc},
+        {IOMMU_FAULT_QUEUE_ALLOC, fill_fault_alloc},
+        {IOMMU_IOAS_ALLOC, fill_ioas_alloc},
+        {IOMMU_IOAS_COPY, fill_ioas_copy},
+        {IOMMU_IOAS_MAP, fill_ioas_map},
+        {IOMMU_IOAS_MAP_FILE, fill_ioas_map_file},
+        {IOMMU_HWPT_GET_DIRTY_BITMAP, fill_get_dirty},
+        {IOMMU_HWPT_SET_DIRTY_TRACKING, fill_set_dirty},
+        {IOMMU_HWPT_INVALIDATE, fill_invalidate},
+        {VFIO_DEVICE_BIND_IOMMUFD, fill_bind},
+        {VFIO_DEVICE_ATTACH_IOMMUFD_PT, fill_attach},
+        {VFIO_GROUP_SET_CONTAINER, fill_set_container},
+        {VFIO_GROUP_GET_DEVICE_FD, fill_get_device},
+        {VFIO_IOMMU_MAP_DMA, fill_map_dma},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(fills); i++)
+        if (fills[i].request == request) {
+            memset(at, 0, size);
+            fills[i].fill(f, at);
+        }
+}
+
+static void ask(Fuzz *f, unsigned long request, guint8 *at, void *arg)
+{
+    gint64 ret =
+        f->seam->ops->ioctl(f->seam->data, fd_of(f, kind_of(request)), request, arg);
+
+    note(f, ret, request);
+    if (ret < 0)
+        return;
+    /* Descriptors that came to be; where the answer lay elsewhere they wait for the end. */
+    if (request == VFIO_GROUP_GET_DEVICE_FD)
+        keep_fd(f, (int)ret, DEVICE);
+    else if (arg == at)
+        learn(f, request, at);
 }
 
 static void call_ioctl(Fuzz *f)
@@ -504,24 +621,31 @@ static void call_ioctl(Fuzz *f)
                                             : known->request ^ (1UL << below(f, 32));
     guint8 *at = f->scratch + PAGE + 8 * below(f, 64);
     void *arg = at;
-    gint64 ret;
 
     fill(f, at, known->size);
     if (chance(f, 70))
-        sensible(f, request, at);
+        sensible(f, request, at, known->size);
     if (request == VFIO_CHECK_EXTENSION || request == VFIO_SET_IOMMU)
         arg = GUINT_TO_POINTER(below(f, 12));
     else if (chance(f, 8))
         arg = pointer(f, known->size);
-    ret = f->seam->ops->ioctl(f->seam->data, fd_of(f, kind_of(request)), request, arg);
-    note(f, ret, request);
-    if (ret < 0)
-        return;
-    /* Descriptors that came to be; where the answer lay elsewhere they wait for the end. */
-    if (request == VFIO_GROUP_GET_DEVICE_FD)
-        keep_fd(f, (int)ret, DEVICE);
-    else if (arg == at)
-        learn(f, request, at);
+    ask(f, request, at, arg);
+}
+
+/* Every other life begins like a proper VMM's, so that there is something to break. */
+static void begin_properly(Fuzz *f)
+{
+    static const unsigned long way[] = {
+        VFIO_DEVICE_BIND_IOMMUFD, IOMMU_IOAS_ALLOC,
+        IOMMU_IOAS_MAP,           IOMMU_HWPT_ALLOC,
+        IOMMU_VIOMMU_ALLOC,       IOMMU_VDEVICE_ALLOC,
+        IOMMU_VEVENTQ_ALLOC,      VFIO_DEVICE_ATTACH_IOMMUFD_PT};
+    guint8 *at = f->scratch + PAGE;
+
+    for (guint i = 0; i < 8 * G_N_ELEMENTS(way); i++) {
+        sensible(f, way[i / 8], at, 128);
+        ask(f, way[i / 8], at, at);
+    }
 }
 
 static void call_io(Fuzz *f)
@@ -589,6 +713,7 @@ static void call_path(Fuzz *f)
 
 static void behind_the_back(Fuzz *f)
 {
+    guint nth;
     g_autofree char *bdf = g_strdup_printf("0000:00:%02x.0", 2 + below(f, N_DEVICES + 1));
     guint8 bytes[64];
     guint64 ipa;
@@ -612,7 +737,8 @@ static void behind_the_back(Fuzz *f)
             viommu_emulator_unplug_device(f->emulator, bdf);
         break;
     case 6:
-        viommu_emulator_fail_call(f->emulator, below(f, 6), 1 + below(f, 4), ENOMEM, FALSE);
+        nth = 1 + below(f, 4);
+        viommu_emulator_fail_call(f->emulator, below(f, 6), nth, ENOMEM, FALSE);
         break;
     case 7:
         viommu_emulator_peek(f->emulator, bdf, word64(f), chance(f, 50), &ipa);
@@ -694,6 +820,8 @@ static void run(Fuzz *f, guint64 n_calls)
 
     while (f->n_calls < n_calls) {
         begin(f);
+        if (chance(f, 50))
+            begin_properly(f);
         for (guint i = 0; i < LIFE; i++) {
             guint32 what = below(f, 100);
 
