@@ -567,12 +567,21 @@ static void test_erratum(void)
     board_clear(&b);
 }
 
+static gboolean ats_reaches(Board *b, GuestMemory *ram, guint64 page)
+{
+    guint8 byte = 0x77;
+
+    guest_memory_fill(ram, page, 0, 1);
+    viommu_emulator_dma(b->emulator, b->bdfs[0], MACHINE_IOVA, &byte, 1, TRUE);
+    return guest_memory_is_filled(ram, page, byte, 1);
+}
+
 /* ATC_INV goes down only for a stream whose entry has ATS, and whose device can have it. */
-static void test_ats(void)
+static void test_ats(gboolean device_has_ats)
 {
     ViommuEmulatorSmmuv3Config smmu;
-    const ViommuHostConfig config = {.iommufd = -1};
-    ViommuHostConfig with_seam = config;
+    ViommuEmulatorDeviceConfig function = {.stream_id = 1, .iommu_group = -1};
+    ViommuHostConfig config = VIOMMU_HOST_CONFIG_INIT;
     ViommuSmmuv3AccelConfig accel_config = {0};
     guint8 ste[VIOMMU_SMMUV3_STE_SIZE], command[VIOMMU_SMMUV3_COMMAND_SIZE];
     ViommuSmmuv3Accel *accel;
@@ -580,23 +589,31 @@ static void test_ats(void)
     ViommuHost *host;
     GuestMemory ram;
     GuestDomain domain;
+    guint64 page, other;
     gsize handled;
     Board b;
 
     board_init(&b);
-    with_seam.seam = &b.spy.seam;
+    config.seam = &b.spy.seam;
     viommu_emulator_smmuv3_defaults(&smmu);
     smmu.idr[0] |= 1u << 10;
-    board_add_device(&b, 0, board_add_smmu(&b, &smmu), -1);
-    host = viommu_host_new(&with_seam, NULL);
+    b.bdfs[0] = g_strdup("0000:00:02.0");
+    function.bdf = b.bdfs[0];
+    function.iommu = board_add_smmu(&b, &smmu);
+    function.ats = device_has_ats;
+    viommu_emulator_add_device(b.emulator, &function, NULL);
+    host = viommu_host_new(&config, NULL);
     guest_memory_init(&ram, host, MACHINE_RAM_BASE, MACHINE_RAM_SIZE, FALSE, NULL);
     guest_domain_init(&domain, &ram, 1);
+    page = guest_memory_alloc(&ram);
+    other = guest_memory_alloc(&ram);
+    guest_domain_map(&domain, MACHINE_IOVA, page, TRUE);
     device = viommu_host_device_new_from_bdf(host, b.bdfs[0], NULL);
     guest_idr(accel_config.idr, viommu_host_device_get_info(device));
     accel_config.idr[0] |= 1u << 10;
     accel = viommu_smmuv3_accel_new(host, &accel_config, NULL);
     tap_ok(viommu_smmuv3_accel_attach_device(accel, device, 0, NULL),
-           "ATS, and StreamID 0");
+           "a device %s ATS, at StreamID 0", device_has_ats ? "with" : "without");
     guest_ste_s1(ste, &domain);
     guest_cmd_raw(command, 0x40, 52);
     tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK,
@@ -605,13 +622,22 @@ static void test_ats(void)
     tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
            "an ATC_INV");
     tap_is(b.spy.n_calls, 0, "... completes without the host");
+
     ste[11] |= 1 << 4; /* EATS 1 */
-    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK,
-           "an entry with ATS, for a device that cannot have it");
+    tap_is(viommu_smmuv3_accel_install_ste(accel, 0, ste), VIOMMU_OK, "an entry with ATS");
+    tap_ok(ats_reaches(&b, &ram, page), "... which DMA follows");
+    guest_domain_map(&domain, MACHINE_IOVA, other, TRUE);
+    guest_cmd_tlbi_all(command);
+    viommu_smmuv3_accel_invalidate(accel, command, 1, &handled);
+    tap_is(ats_reaches(&b, &ram, page), device_has_ats, "the device's own cache is %s",
+           device_has_ats ? "stale after a TLBI" : "not there");
+    guest_cmd_raw(command, 0x40, 52);
     spy_reset_counts(&b.spy);
     tap_is(viommu_smmuv3_accel_invalidate(accel, command, 1, &handled), VIOMMU_OK,
            "an ATC_INV");
-    tap_is(b.spy.n_calls, 0, "... completes without the host all the same");
+    tap_is(b.spy.n_calls, device_has_ats, "... %s",
+           device_has_ats ? "goes to the host" : "completes without the host all the same");
+    tap_ok(ats_reaches(&b, &ram, other), "... and DMA follows the new table");
     viommu_smmuv3_accel_free(accel);
     viommu_host_device_free(device);
     guest_memory_clear(&ram);
@@ -701,7 +727,8 @@ int main(void)
     test_ownership();
     test_reset_window();
     test_erratum();
-    test_ats();
+    test_ats(FALSE);
+    test_ats(TRUE);
     test_other_device();
     test_events();
     return tap_done();
