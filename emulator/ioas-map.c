@@ -71,12 +71,13 @@ static int map_file_pages(EmuPages *pages)
 int viommui_emu_area_fill(EmuArea *area)
 {
     const guint64 length = area->last - area->first + 1;
+    /* No pointer until it is known to be one. */
+    const guint64 start = (guint64)(uintptr_t)area->pages->base + area->start_byte;
 
     if (area->pages->file >= 0) {
         return map_file_pages(area->pages);
     }
-    return viommui_emu_is_mapped(area->pages->base + area->start_byte, length,
-                                 area->pages->writable)
+    return viommui_emu_is_mapped(viommui_emu_user_ptr(start), length, area->pages->writable)
                ? 0
                : -EFAULT;
 }

@@ -289,13 +289,13 @@ static gboolean find_place(const GArray *ranges, const struct iommu_iova_range *
 }
 
 /* Disjoint ranges into a sorted array; each is checked before the next is read. */
-static int read_ranges(const guint8 *user, guint32 n, GArray *ranges)
+static int read_ranges(guint64 user, guint32 n, GArray *ranges)
 {
     for (guint32 i = 0; i < n; i++) {
         struct iommu_iova_range range;
         guint index;
-        int ret =
-            viommui_emu_copy_from_user(&range, user + i * sizeof(range), sizeof(range));
+        int ret = viommui_emu_copy_from_user(
+            &range, viommui_emu_user_ptr(user + i * sizeof(range)), sizeof(range));
 
         if (ret < 0) {
             return ret;
@@ -323,7 +323,7 @@ int viommui_emu_ioas_allow_iovas(EmuUcmd *ucmd)
         return -ENOENT;
     }
     ranges = g_array_new(FALSE, FALSE, sizeof(struct iommu_iova_range));
-    ret = read_ranges(viommui_emu_user_ptr(cmd->allowed_iovas), cmd->num_iovas, ranges);
+    ret = read_ranges(cmd->allowed_iovas, cmd->num_iovas, ranges);
     for (guint i = 0; ret == 0 && i < ranges->len; i++) {
         const struct iommu_iova_range *range =
             &g_array_index(ranges, struct iommu_iova_range, i);

@@ -8,7 +8,7 @@
  * within a mapping does nothing, a version 2 one is refused.
  *
  * Every device behind a group here can write without anybody's knowledge, so what is
- * mapped counts as dirty whole.
+ * mapped counts as dirty whole, however often it is asked.
  *
  * Up: vfio-container.c. Down: ioas-map.c, hwpt.c, iommu-group.c.
  */
@@ -28,6 +28,7 @@ struct EmuType1 {
     gboolean v2;
     gboolean dirty_tracking;
     GHashTable *no_vaddr; /* EmuArea whose address was taken back */
+    GHashTable *bitmaps;  /* EmuArea -> its words, of those asked since tracking began */
 };
 
 static void domain_free(gpointer data)
@@ -46,6 +47,7 @@ EmuType1 *viommui_emu_type1_new(gboolean v2)
     type1->ioas = viommui_emu_ioas_new();
     type1->domains = g_ptr_array_new_with_free_func(domain_free);
     type1->no_vaddr = g_hash_table_new(NULL, NULL);
+    type1->bitmaps = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     type1->v2 = v2;
     return type1;
 }
@@ -54,6 +56,7 @@ void viommui_emu_type1_free(EmuType1 *type1)
 {
     g_ptr_array_unref(type1->domains);
     g_hash_table_unref(type1->no_vaddr);
+    g_hash_table_unref(type1->bitmaps);
     viommui_emu_ioas_destroy(&type1->ioas->obj);
     g_free(type1);
 }
@@ -159,6 +162,7 @@ static guint64 unmap_all(EmuType1 *type1)
 
     viommui_emu_ioas_unmap_range(type1->ioas, 0, G_MAXUINT64, &unmapped);
     g_hash_table_remove_all(type1->no_vaddr);
+    g_hash_table_remove_all(type1->bitmaps);
     return unmapped;
 }
 
@@ -267,37 +271,68 @@ static gboolean bitmap_fits(guint64 n_pages, guint64 bytes)
            n_pages <= bytes / 8 * 64;
 }
 
-/*
- * All pages of a mapping, as bits from where `base` is bit 0. Linux writes whole
- * words and keeps only what lies before the mapping.
- */
-static int put_dirty(const EmuArea *area, guint64 base, guint64 user)
+static guint64 area_pages(const EmuArea *area)
 {
-    guint64 first = (area->first - base) / EMU_PAGE_SIZE;
-    guint64 last = (area->last - base) / EMU_PAGE_SIZE;
-    guint64 *words = viommui_emu_user_ptr(user);
+    return (area->last - area->first + 1) / EMU_PAGE_SIZE;
+}
 
-    for (guint64 i = first / 64; i <= last / 64; i++) {
-        guint64 word = ~0ULL;
-        guint64 kept = 0;
-        int ret = 0;
+/* One word more than the pages need, as room to shift them. */
+static guint64 *area_bitmap(EmuType1 *type1, EmuArea *area)
+{
+    guint64 *words = g_hash_table_lookup(type1->bitmaps, area);
 
-        if (i == last / 64 && last % 64 < 63) {
-            word &= (1ULL << (last % 64 + 1)) - 1;
-        }
-        if (i == first / 64 && first % 64) {
-            word &= ~0ULL << first % 64;
-            ret = viommui_emu_copy_from_user(&kept, &words[i], sizeof(kept));
-            word |= kept & ~(~0ULL << first % 64);
-        }
-        if (ret == 0) {
-            ret = viommui_emu_copy_to_user(&words[i], &word, sizeof(word));
-        }
+    if (!words) {
+        words = g_new0(guint64, (area_pages(area) + 63) / 64 + 1);
+        g_hash_table_insert(type1->bitmaps, area, words);
+    }
+    return words;
+}
+
+/* The first n bits. */
+static void set_bits(guint64 *words, guint64 n, gboolean value)
+{
+    memset(words, value ? 0xff : 0, n / 64 * 8);
+    if (n % 64) {
+        const guint64 mask = (1ULL << n % 64) - 1;
+
+        words[n / 64] = value ? words[n / 64] | mask : words[n / 64] & ~mask;
+    }
+}
+
+static void shift_bits(guint64 *words, guint64 n_words, guint shift)
+{
+    for (guint64 i = n_words; i-- > 0;) {
+        words[i] = words[i] << shift | (i ? words[i - 1] >> (64 - shift) : 0);
+    }
+}
+
+/*
+ * All pages of a mapping, as bits from where `base` is bit 0. Linux shifts the bitmap that
+ * it keeps, to where the mapping begins in a word, and joins what the caller has in that
+ * word; then it writes whole words. So a caller may see bits of no page: the shifted ones
+ * stay, and are shifted again the next time.
+ */
+static int put_dirty(EmuType1 *type1, EmuArea *area, guint64 base, guint64 user)
+{
+    const guint64 first = (area->first - base) / EMU_PAGE_SIZE;
+    const guint shift = first % 64;
+    const guint64 n_words = (area_pages(area) + shift + 63) / 64;
+    guint64 *words = area_bitmap(type1, area);
+    void *to = viommui_emu_user_ptr(user + first / 64 * sizeof(*words));
+
+    set_bits(words, area_pages(area), TRUE);
+    if (shift) {
+        guint64 there;
+        int ret;
+
+        shift_bits(words, n_words, shift);
+        ret = viommui_emu_copy_from_user(&there, to, sizeof(there));
         if (ret < 0) {
             return ret;
         }
+        words[0] |= there;
     }
-    return 0;
+    return viommui_emu_copy_to_user(to, words, n_words * sizeof(*words));
 }
 
 /* A mapping must not stick out of the range at either end. */
@@ -356,13 +391,14 @@ static int remove_range(EmuType1 *type1, guint64 first, guint64 last,
             break;
         }
         if (bitmap) {
-            int ret = put_dirty(area, first, (guint64)(uintptr_t)bitmap->data);
+            int ret = put_dirty(type1, area, first, (guint64)(uintptr_t)bitmap->data);
 
             if (ret < 0) {
                 return ret;
             }
         }
         g_hash_table_remove(type1->no_vaddr, area);
+        g_hash_table_remove(type1->bitmaps, area);
         viommui_emu_ioas_unmap_range(type1->ioas, area->first, area->last, &unmapped);
         done += unmapped;
     }
@@ -454,14 +490,17 @@ static int get_bitmap(EmuType1 *type1, const struct vfio_iommu_type1_dirty_bitma
         return -EINVAL;
     }
     for (guint i = 0; i < type1->ioas->areas->len; i++) {
-        const EmuArea *area = g_ptr_array_index(type1->ioas->areas, i);
-        int ret = area->first < get->iova || area->first > last
-                      ? 0
-                      : put_dirty(area, get->iova, (guint64)(uintptr_t)get->bitmap.data);
+        EmuArea *area = g_ptr_array_index(type1->ioas->areas, i);
+        int ret;
 
+        if (area->first < get->iova || area->first > last) {
+            continue;
+        }
+        ret = put_dirty(type1, area, get->iova, (guint64)(uintptr_t)get->bitmap.data);
         if (ret < 0) {
             return ret;
         }
+        set_bits(area_bitmap(type1, area), area_pages(area), FALSE);
     }
     return 0;
 }
@@ -471,7 +510,7 @@ static int start_dirty(EmuType1 *type1)
     for (guint i = 0; !type1->dirty_tracking && i < type1->ioas->areas->len; i++) {
         const EmuArea *area = g_ptr_array_index(type1->ioas->areas, i);
 
-        if ((area->last - area->first + 1) / EMU_PAGE_SIZE > MAX_BITMAP_PAGES) {
+        if (area_pages(area) > MAX_BITMAP_PAGES) {
             return -EINVAL;
         }
     }
@@ -501,6 +540,7 @@ static int dirty_pages(EmuType1 *type1, const void *arg)
         return start_dirty(type1);
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
         type1->dirty_tracking = FALSE;
+        g_hash_table_remove_all(type1->bitmaps);
         return 0;
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
         if (dirty.argsz - minsz < sizeof(get)) {

@@ -125,13 +125,15 @@ static int set_container(EmuVfioGroup *group, ViommuEmulator *emulator, const vo
     EmuContainer *container;
     EmuFd *file;
     gint32 fd;
+    int not_iommufd;
     int ret = viommui_emu_copy_from_user(&fd, arg, sizeof(fd));
 
     if (ret < 0) {
         return ret;
     }
-    file = viommui_emu_fd_find(emulator, fd);
-    if (!file) {
+    /* A descriptor that is none of the emulator's is a file of another kind. */
+    not_iommufd = viommui_emu_iommufd_from_fd(emulator, fd, &ctx);
+    if (not_iommufd == -EBADF) {
         return -EBADF;
     }
     if (has_iommu(group)) {
@@ -140,13 +142,13 @@ static int set_container(EmuVfioGroup *group, ViommuEmulator *emulator, const vo
     if (is_gone(group)) {
         return -ENODEV;
     }
-    container = viommui_emu_container_from_file(file);
+    file = viommui_emu_fd_find(emulator, fd);
+    container = file ? viommui_emu_container_from_file(file) : NULL;
     if (container) {
         return viommui_emu_container_attach(container, group);
     }
-    ret = viommui_emu_iommufd_from_fd(emulator, fd, &ctx);
-    if (ret < 0) {
-        return ret;
+    if (not_iommufd < 0) {
+        return not_iommufd;
     }
     viommui_emu_vfio_ioas_create(ctx);
     viommui_emu_iommufd_ref(ctx);
@@ -202,7 +204,8 @@ static int find_device(const EmuVfioGroup *group, const char *name, EmuDevice **
 static int copy_name(char name[EMU_PAGE_SIZE], const char *user)
 {
     for (gsize i = 0; i < EMU_PAGE_SIZE; i++) {
-        int ret = viommui_emu_copy_from_user(&name[i], user + i, 1);
+        const void *from = viommui_emu_user_ptr((guint64)(uintptr_t)user + i);
+        int ret = viommui_emu_copy_from_user(&name[i], from, 1);
 
         if (ret < 0) {
             return ret;

@@ -16,9 +16,6 @@
 
 #include "iommufd.h"
 
-/* Not exported by current headers, but still a number that is not taken. */
-#define EMU_TYPE1_NESTING 6UL
-
 typedef struct EmuContainer EmuContainer;
 typedef struct EmuType1 EmuType1;
 typedef struct EmuVfioGroup EmuVfioGroup;
