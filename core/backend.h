@@ -72,6 +72,12 @@ typedef struct {
     /* Everything made from it is gone already. Cannot fail. */
     void (*space_close)(ViommuiSpace *space);
 
+    /*
+     * The last address that can be mapped, as far as what is made over the space so far
+     * allows. Negated errno.
+     */
+    int (*space_get_last)(ViommuiSpace *space, guint64 *ret_last);
+
     gboolean (*map)(ViommuiSpace *space, const ViommuiMapping *mapping, GError **error);
     gboolean (*unmap)(ViommuiSpace *space, guint64 gpa, guint64 size, GError **error);
 

@@ -37,6 +37,9 @@ typedef enum {
 /* A host that is held is not freed: by every vIOMMU, as long as it lives. */
 void viommui_host_hold(ViommuHost *host);
 void viommui_host_let_go(ViommuHost *host);
+/* How many bits of guest-physical address can be mapped, by the host vIOMMUs that there
+ * are. */
+guint viommui_host_get_address_bits(ViommuHost *host);
 ViommuHost *viommui_host_device_get_host(ViommuHostDevice *device);
 
 /* --- host vIOMMUs (host-viommu.c) ------------------------------------------------------
@@ -62,6 +65,13 @@ ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
                                            GError **error);
 /* No device is served by it any more. Accepts NULL. */
 void viommui_host_viommu_free(ViommuiHostViommu *hv);
+/*
+ * Have it hold as many events as this. The host gives no second queue beside the first:
+ * what waits in the old one is lost, and the descriptor is another one. On failure it has
+ * the old size again, or none.
+ */
+gboolean viommui_host_viommu_set_event_depth(ViommuiHostViommu *hv, guint depth,
+                                             GError **error);
 /* -1 where it has no event queue. */
 int viommui_host_viommu_get_event_fd(ViommuiHostViommu *hv);
 /* As viommu_smmuv3_accel_read_events(), for one host vIOMMU. */
@@ -121,6 +131,11 @@ gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid
 /* What the device's own attachment is now, and whether a change waits for a retry. */
 ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device);
 gboolean viommui_host_device_is_pending(ViommuHostDevice *device);
+/*
+ * Even blocking it was refused: it may still do DMA by what it had. It is tried again like
+ * any change that was put off.
+ */
+gboolean viommui_host_device_is_at_large(ViommuHostDevice *device);
 /* Try a put-off change again. */
 ViommuResult viommui_host_device_retry(ViommuHostDevice *device);
 

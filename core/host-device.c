@@ -362,6 +362,11 @@ gboolean viommui_host_device_is_pending(ViommuHostDevice *device)
     return device->is_pending;
 }
 
+gboolean viommui_host_device_is_at_large(ViommuHostDevice *device)
+{
+    return device->is_pending && device->pending.kind == VIOMMUI_BLOCKED;
+}
+
 ViommuResult viommui_host_device_retry(ViommuHostDevice *device)
 {
     ViommuiAttachment to = device->pending;

@@ -46,8 +46,7 @@ ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
                    &hv->identity, error)))
         goto fail;
     if (config->event_depth &&
-        !host->ops->event_queue_new(hv->backend, config->event_depth, &hv->events,
-                                    &hv->event_fd, error))
+        !viommui_host_viommu_set_event_depth(hv, config->event_depth, error))
         goto fail;
     return hv;
 
@@ -68,6 +67,28 @@ void viommui_host_viommu_free(ViommuiHostViommu *hv)
         hv->host->ops->viommu_free(hv->backend);
     viommui_host_let_go(hv->host);
     g_free(hv);
+}
+
+static gboolean make_events(ViommuiHostViommu *hv, guint depth, GError **error)
+{
+    return hv->host->ops->event_queue_new(hv->backend, depth, &hv->events, &hv->event_fd,
+                                          error);
+}
+
+gboolean viommui_host_viommu_set_event_depth(ViommuiHostViommu *hv, guint depth,
+                                             GError **error)
+{
+    if (hv->events)
+        hv->host->ops->event_queue_free(hv->events);
+    hv->events = NULL;
+    hv->event_fd = -1;
+    if (!make_events(hv, depth, error)) {
+        if (hv->event_depth)
+            make_events(hv, hv->event_depth, NULL);
+        return FALSE;
+    }
+    hv->event_depth = depth;
+    return TRUE;
 }
 
 int viommui_host_viommu_get_event_fd(ViommuiHostViommu *hv)

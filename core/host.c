@@ -203,3 +203,15 @@ gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
     *ret_gpa = mapping->gpa;
     return TRUE;
 }
+
+guint viommui_host_get_address_bits(ViommuHost *host)
+{
+    guint64 last = G_MAXUINT64;
+    guint bits = 0;
+
+    /* A host that does not say refuses memory when it is mapped. */
+    host->ops->space_get_last(host->space, &last);
+    while (bits < 64 && last >> bits)
+        bits++;
+    return bits;
+}

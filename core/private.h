@@ -54,6 +54,7 @@ struct ViommuiHostViommu {
     ViommuiConfig *identity; /* NULL: the parent */
     ViommuiEventQueue *events;
     int event_fd;
+    guint event_depth; /* that its events were made with; 0: none */
 };
 
 struct ViommuiConfig {

@@ -268,7 +268,8 @@ int viommu_emulator_dma(ViommuEmulator *emulator, const char *bdf, guint64 iova,
     return ret;
 }
 
-static int peek(EmuDevice *device, guint64 iova, gboolean write, guint64 *ret_ipa)
+static int peek(EmuDevice *device, guint64 iova, gboolean write, gboolean stage2,
+                guint64 *ret_ipa)
 {
     const EmuAccess access = {.iova = iova, .write = write, .peek = TRUE};
     EmuIoas *ioas = NULL;
@@ -282,7 +283,7 @@ static int peek(EmuDevice *device, guint64 iova, gboolean write, guint64 *ret_ip
     if (ret < 0) {
         return ret;
     }
-    if (!viommui_emu_dma_host(device, &access, ioas, ipa, 1)) {
+    if (stage2 && !viommui_emu_dma_host(device, &access, ioas, ipa, 1)) {
         return -EFAULT;
     }
     if (ret_ipa) {
@@ -291,17 +292,29 @@ static int peek(EmuDevice *device, guint64 iova, gboolean write, guint64 *ret_ip
     return 0;
 }
 
-int viommu_emulator_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova,
-                         gboolean write, guint64 *ret_ipa)
+static int locked_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova,
+                       gboolean write, gboolean stage2, guint64 *ret_ipa)
 {
     EmuDevice *device;
     int ret;
 
     pthread_mutex_lock(&emulator->lock);
     device = viommui_emu_find_device(emulator, bdf);
-    ret = device ? peek(device, iova, write, ret_ipa) : -ENODEV;
+    ret = device ? peek(device, iova, write, stage2, ret_ipa) : -ENODEV;
     pthread_mutex_unlock(&emulator->lock);
     return ret;
+}
+
+int viommu_emulator_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova,
+                         gboolean write, guint64 *ret_ipa)
+{
+    return locked_peek(emulator, bdf, iova, write, TRUE, ret_ipa);
+}
+
+int viommu_emulator_peek_stage1(ViommuEmulator *emulator, const char *bdf, guint64 iova,
+                                gboolean write, guint64 *ret_ipa)
+{
+    return locked_peek(emulator, bdf, iova, write, FALSE, ret_ipa);
 }
 
 gboolean viommu_emulator_device_is_blocked(ViommuEmulator *emulator, const char *bdf)

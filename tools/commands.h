@@ -7,5 +7,6 @@
  * 2 the arguments are wrong.
  */
 int command_demo(int argc, char **argv);
+int command_replay(int argc, char **argv);
 
 #endif

@@ -4,6 +4,7 @@
  */
 
 #include "commands.h"
+#include "json.h"
 #include "scenario/scenario.h"
 
 #include <viommu-emulator/emulator.h>
@@ -21,37 +22,17 @@ typedef struct {
     guint n_failed;
 } Output;
 
-static void print_json_string(const char *text)
-{
-    putchar('"');
-    for (const char *c = text; *c; c++)
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if ((guchar)*c < 0x20)
-            printf("\\u%04x", (guchar)*c);
-        else
-            putchar(*c);
-    putchar('"');
-}
-
-static void print_json_member(const char *name, const char *value)
-{
-    print_json_string(name);
-    fputs(": ", stdout);
-    print_json_string(value);
-}
-
 static void report(const ScenarioStep *step, void *user_data)
 {
     Output *output = user_data;
 
     if (output->json) {
         fputs(output->n_steps ? ",\n    {" : "\n    {", stdout);
-        print_json_member("id", step->id);
+        json_print_member("id", step->id);
         printf(", \"ok\": %s, ", step->ok ? "true" : "false");
-        print_json_member("title", step->title);
+        json_print_member("title", step->title);
         fputs(", ", stdout);
-        print_json_member("detail", step->detail);
+        json_print_member("detail", step->detail);
         putchar('}');
     } else {
         printf("%s  %-10s %s\n%18s%s\n", step->ok ? " ok " : "FAIL", step->id, step->title,
@@ -65,7 +46,7 @@ static void open_output(const Output *output, gboolean emulated, const char *bdf
 {
     if (output->json) {
         printf("{\n  \"emulated\": %s,\n  ", emulated ? "true" : "false");
-        print_json_member("device", bdf);
+        json_print_member("device", bdf);
         fputs(",\n  \"steps\": [", stdout);
         return;
     }
@@ -84,7 +65,7 @@ static void close_output(const Output *output, gboolean ok, const GError *error)
         fputs("\n  ],\n", stdout);
         if (error) {
             fputs("  ", stdout);
-            print_json_member("error", error->message);
+            json_print_member("error", error->message);
             fputs(",\n", stdout);
         }
         printf("  \"ok\": %s\n}\n", ok ? "true" : "false");

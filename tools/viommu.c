@@ -15,6 +15,9 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"demo", "bind one guest stage-1 table from end to end, and show it", command_demo},
+#ifdef HAVE_REPLAY
+    {"replay", "play recordings of real guests through a whole device", command_replay},
+#endif
 };
 
 static int usage(FILE *to, int status)

@@ -7,6 +7,7 @@
 
 #include "iommufd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 static gboolean ioas_alloc(ViommuiSpace *space, GError **error)
@@ -57,6 +58,26 @@ void viommui_iommufd_space_close(ViommuiSpace *space)
     if (space->owns_iommufd)
         space->seam->ops->close(space->seam->data, space->iommufd);
     g_free(space);
+}
+
+/* The kernel says how many ranges there are when they find no room. */
+int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last)
+{
+    struct iommu_ioas_iova_ranges cmd = {.size = sizeof cmd, .ioas_id = space->ioas};
+    g_autofree struct iommu_iova_range *ranges = NULL;
+    int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_IOVA_RANGES, &cmd, sizeof cmd);
+
+    if (ret == -EMSGSIZE) {
+        ranges = g_new0(struct iommu_iova_range, cmd.num_iovas);
+        cmd.allowed_iovas = (guintptr)ranges;
+        ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_IOVA_RANGES, &cmd, sizeof cmd);
+    }
+    if (ret < 0)
+        return ret;
+    if (!ranges || cmd.num_iovas == 0)
+        return -ERANGE;
+    *ret_last = ranges[cmd.num_iovas - 1].last;
+    return 0;
 }
 
 static guint32 map_flags(ViommuMapFlags flags)

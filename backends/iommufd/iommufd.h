@@ -55,6 +55,7 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err);
 /* --- ioas.c --- */
 gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
                                     ViommuiSpace **ret_space, GError **error);
+int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last);
 void viommui_iommufd_space_close(ViommuiSpace *space);
 gboolean viommui_iommufd_map(ViommuiSpace *space, const ViommuiMapping *mapping,
                              GError **error);

@@ -119,6 +119,13 @@ int viommu_emulator_dma(ViommuEmulator *emulator, const char *bdf, guint64 iova,
 int viommu_emulator_peek(ViommuEmulator *emulator, const char *bdf, guint64 iova,
                          gboolean write, guint64 *ret_ipa);
 
+/*
+ * The same of stage 1 alone: also where stage 2 leads no further, as at a guest's MSI
+ * doorbell, where the host has no memory mapped.
+ */
+int viommu_emulator_peek_stage1(ViommuEmulator *emulator, const char *bdf, guint64 iova,
+                                gboolean write, guint64 *ret_ipa);
+
 /* One access, with all that can come with it. */
 typedef struct {
     guint64 iova;

@@ -123,6 +123,15 @@ ViommuResult viommu_smmuv3_accel_read_events(ViommuSmmuv3Accel *accel, guint8 *e
                                              guint64 *ret_n_lost);
 
 /*
+ * The guest has resized its event queue: have the host keep as many, 1 to 2^19. Linux gives
+ * each queue a fixed size, so another is made; events not read yet may be lost, so read
+ * them first. The descriptor changes, as watch_fd tells. On failure the old size stays
+ * where it can.
+ */
+gboolean viommu_smmuv3_accel_set_event_depth(ViommuSmmuv3Accel *accel, guint depth,
+                                             GError **error);
+
+/*
  * Reset in two steps. block: every device aborts. Then the VMM resets devices and its
  * own model. release: what SMMU_GBPA asks for while SMMU_CR0.SMMUEN is 0 (6.3.14): all
  * streams abort, or all that have a StreamID bypass. Each does all it can and reports the

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "spy.h"
 
+#include <linux/iommufd.h>
+
 /* 0, or the errno that this call is to fail with. */
 static int check_failure(Spy *spy, unsigned long request)
 {
@@ -46,7 +48,14 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
     }
     ++*count;
     err = check_failure(spy, request);
-    return err ? -err : spy->under->ops->ioctl(spy->under->data, fd, request, arg);
+    if (!err && spy->swallow_every && spy->swallow_request == request &&
+        ++spy->n_swallowable % spy->swallow_every == 0)
+        return 0;
+    if (!err)
+        err = -spy->under->ops->ioctl(spy->under->data, fd, request, arg);
+    if (err <= 0 && request == IOMMU_GET_HW_INFO)
+        ((struct iommu_hw_info *)arg)->out_capabilities &= ~spy->hidden_capabilities;
+    return -err;
 }
 
 static ssize_t spy_read(void *data, int fd, void *buf, size_t size)
@@ -155,4 +164,11 @@ void spy_fail_none(Spy *spy)
 {
     spy->fail_pattern = NULL;
     spy->fail_at = 0;
+}
+
+void spy_swallow(Spy *spy, unsigned long request, guint64 every)
+{
+    spy->swallow_request = request;
+    spy->swallow_every = every;
+    spy->n_swallowable = 0;
 }

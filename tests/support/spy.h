@@ -20,6 +20,10 @@ typedef struct {
     guint fail_times;         /* that many in a row */
     const char *fail_pattern; /* what is left of it, or NULL */
     gboolean hit;
+    unsigned long swallow_request;
+    guint64 swallow_every; /* 0: none */
+    guint64 n_swallowable;
+    guint64 hidden_capabilities; /* not told by IOMMU_GET_HW_INFO */
 } Spy;
 
 void spy_init(Spy *spy, const ViommuSeam *under);
@@ -31,5 +35,7 @@ void spy_fail(Spy *spy, unsigned long request, guint64 nth, int err, guint times
 /* Of the calls of this request to come, fail those with an x in the pattern: "x..x". */
 void spy_fail_pattern(Spy *spy, unsigned long request, const char *pattern, int err);
 void spy_fail_none(Spy *spy);
+/* Every nth call of this request is said to have succeeded, and is not made; 0: none. */
+void spy_swallow(Spy *spy, unsigned long request, guint64 every);
 
 #endif

@@ -152,6 +152,8 @@ static void test_command_kinds(void)
                kinds[i].opcode);
     tap_is(command_of(full, 0x06 | 1 << 10, 0).kind, VIOMMUI_COMMAND_ILLEGAL,
            "a Secure stream is illegal");
+    tap_is(command_of(full, 0x01 | 1 << 10, 0).kind, VIOMMUI_COMMAND_ILLEGAL,
+           "... also of a PREFETCH");
     tap_is(command_of(full, 0x40, 53).kind, VIOMMUI_COMMAND_ILLEGAL, "ATC_INV of size 53");
     tap_is(command_of(full, 0x40, 52).kind, VIOMMUI_COMMAND_ATC_INV, "ATC_INV of size 52");
 }

@@ -123,11 +123,15 @@ static ViommuiCommandKind decode(const guint32 guest_idr[6], guint opcode,
 }
 
 /* The commands that name a stream must not name a Secure one (4.1.6). */
-static gboolean names_secure_stream(ViommuiCommandKind kind, guint64 word0)
+static gboolean names_secure_stream(const ViommuiCommand *command, guint64 word0)
 {
-    return (kind == VIOMMUI_COMMAND_CFGI || kind == VIOMMUI_COMMAND_CFGI_STE ||
-            kind == VIOMMUI_COMMAND_ATC_INV) &&
-           viommui_field_get(word0, CMD0_SSEC);
+    gboolean names_stream = command->kind == VIOMMUI_COMMAND_CFGI ||
+                            command->kind == VIOMMUI_COMMAND_CFGI_STE ||
+                            command->kind == VIOMMUI_COMMAND_ATC_INV ||
+                            command->opcode == CMD_PREFETCH_CONFIG ||
+                            command->opcode == CMD_PREFETCH_ADDR;
+
+    return names_stream && viommui_field_get(word0, CMD0_SSEC);
 }
 
 ViommuiCommand viommui_smmuv3_decode_command(const guint32 guest_idr[6],
@@ -143,7 +147,7 @@ ViommuiCommand viommui_smmuv3_decode_command(const guint32 guest_idr[6],
     command.opcode = viommui_field_get(word[0], CMD0_OPCODE);
     command.sid = viommui_field_get(word[0], CMD0_SID);
     command.kind = decode(guest_idr, command.opcode, word, keep, &command.why);
-    if (names_secure_stream(command.kind, word[0])) {
+    if (names_secure_stream(&command, word[0])) {
         command.kind = VIOMMUI_COMMAND_ILLEGAL;
         command.why = "SSec";
     }

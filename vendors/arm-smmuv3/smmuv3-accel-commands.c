@@ -32,9 +32,13 @@ ViommuResult viommui_smmuv3_flush(ViommuSmmuv3Accel *accel, gsize *ret_command)
     return first;
 }
 
-/* Changes that the host put off, a reset of the device being under way. */
-static void retry_put_off(ViommuSmmuv3Accel *accel)
+/*
+ * Changes that the host put off, a reset of the device being under way. FALSE: there is a
+ * device that the host does not even block.
+ */
+static gboolean retry_put_off(ViommuSmmuv3Accel *accel)
 {
+    gboolean at_large = FALSE;
     GHashTableIter iter;
     gpointer stream;
 
@@ -43,9 +47,11 @@ static void retry_put_off(ViommuSmmuv3Accel *accel)
         ViommuHostDevice *device = ((ViommuiSmmuv3Stream *)stream)->device;
 
         viommui_host_device_retry(device);
+        at_large = at_large || viommui_host_device_is_at_large(device);
         if (!viommui_host_device_is_pending(device))
             g_hash_table_iter_remove(&iter);
     }
+    return !at_large;
 }
 
 static ViommuResult add(ViommuSmmuv3Accel *accel, ViommuiSmmuv3HostSmmu *host,
@@ -117,7 +123,11 @@ ViommuResult viommu_smmuv3_accel_invalidate(ViommuSmmuv3Accel *accel,
     ViommuResult result = VIOMMU_OK, flushed;
     gsize handled = n_commands, failed;
 
-    retry_put_off(accel);
+    *ret_handled = 0;
+    /* The guest must not believe that its old tables are out of use. */
+    if (!retry_put_off(accel))
+        return viommui_refuse(accel->host, NULL, VIOMMU_TRANSIENT,
+                              "the host does not block a device that must not do DMA");
     for (gsize i = 0; i < n_commands && result == VIOMMU_OK; i++) {
         ViommuiCommand command = viommui_smmuv3_decode_command(
             accel->config.idr, commands + i * VIOMMU_SMMUV3_COMMAND_SIZE);

@@ -304,6 +304,36 @@ void viommu_smmuv3_accel_detach_device(ViommuSmmuv3Accel *accel, ViommuHostDevic
 /* --- stream table entries ---------------------------------------------------------------
  */
 
+void viommui_smmuv3_begin_installs(ViommuSmmuv3Accel *accel)
+{
+    accel->installing = TRUE;
+    accel->gathered = VIOMMU_OK;
+}
+
+static void flush_gathered(ViommuSmmuv3Accel *accel)
+{
+    gsize command;
+    ViommuResult result = viommui_smmuv3_flush(accel, &command);
+
+    if (accel->gathered == VIOMMU_OK)
+        accel->gathered = result;
+}
+
+static void gather(ViommuSmmuv3Accel *accel, ViommuiSmmuv3HostSmmu *host,
+                   const guint64 words[2])
+{
+    if (viommui_batch_is_full(host->batch))
+        flush_gathered(accel);
+    viommui_batch_add(host->batch, words, 0, TRUE);
+}
+
+ViommuResult viommui_smmuv3_end_installs(ViommuSmmuv3Accel *accel)
+{
+    accel->installing = FALSE;
+    flush_gathered(accel);
+    return accel->gathered;
+}
+
 /* An entry that has not changed means: its context descriptors may have (4.3.1). */
 static ViommuResult invalidate_cds(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream)
 {
@@ -312,6 +342,10 @@ static ViommuResult invalidate_cds(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream
     gsize command;
 
     viommui_smmuv3_make_cfgi_cd_all(stream->sid, words);
+    if (accel->installing) {
+        gather(accel, stream->host, words);
+        return VIOMMU_OK;
+    }
     viommui_batch_add(stream->host->batch, words, 0, TRUE);
     result = viommui_smmuv3_flush(accel, &command);
     if (result == VIOMMU_OK)
@@ -382,8 +416,11 @@ ViommuResult viommu_smmuv3_accel_install_ste(ViommuSmmuv3Accel *accel, guint32 s
     ste = viommui_smmuv3_decode_ste(accel->config.idr,
                                     viommu_host_device_get_info(stream->device), bytes);
     result = install(accel, stream, &ste);
-    stream->ats = ste.ats;
     note_put_off(accel, stream);
+    /* Bound, or to be bound with a later command. */
+    stream->ats =
+        ste.ats && (viommui_host_device_is_pending(stream->device) ||
+                    viommui_host_device_get_attachment(stream->device) == VIOMMUI_NESTED);
     return result;
 }
 
@@ -437,6 +474,29 @@ gboolean viommu_smmuv3_accel_release(ViommuSmmuv3Accel *accel, gboolean bypass,
 /* --- events -----------------------------------------------------------------------------
  */
 
+gboolean viommu_smmuv3_accel_set_event_depth(ViommuSmmuv3Accel *accel, guint depth,
+                                             GError **error)
+{
+    gboolean ok = TRUE;
+
+    if (!depth || depth > MAX_EVENT_DEPTH) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "an event queue of %u entries is not 1 to %d", depth, MAX_EVENT_DEPTH);
+        return FALSE;
+    }
+    accel->config.event_depth = depth;
+    for (guint i = 0; i < accel->hosts->len; i++) {
+        ViommuiSmmuv3HostSmmu *host = accel->hosts->pdata[i];
+
+        watch(accel, host, FALSE);
+        /* The first error is the one to report. */
+        if (!viommui_host_viommu_set_event_depth(host->viommu, depth, ok ? error : NULL))
+            ok = FALSE;
+        watch(accel, host, TRUE);
+    }
+    return ok;
+}
+
 ViommuResult viommu_smmuv3_accel_read_events(ViommuSmmuv3Accel *accel, guint8 *events,
                                              gsize max_events, gsize *ret_n_events,
                                              guint64 *ret_n_lost)
@@ -445,8 +505,12 @@ ViommuResult viommu_smmuv3_accel_read_events(ViommuSmmuv3Accel *accel, guint8 *e
 
     *ret_n_events = 0;
     *ret_n_lost = 0;
+    /* From another one each time, so that a host with many events leaves room for others.
+     */
+    accel->first_host++;
     for (guint i = 0; i < accel->hosts->len && *ret_n_events < max_events; i++) {
-        ViommuiSmmuv3HostSmmu *host = accel->hosts->pdata[i];
+        ViommuiSmmuv3HostSmmu *host =
+            accel->hosts->pdata[(accel->first_host + i) % accel->hosts->len];
         gsize n;
         guint64 lost;
         ViommuResult result = viommui_host_viommu_read_events(

@@ -96,11 +96,22 @@ typedef struct {
 struct ViommuSmmuv3Accel {
     ViommuHost *host;
     ViommuSmmuv3AccelConfig config;
+    guint first_host;      /* whose events are read first, modulo their number */
     GPtrArray *hosts;      /* ViommuiSmmuv3HostSmmu */
     GHashTable *by_device; /* ViommuHostDevice -> ViommuiSmmuv3Stream; owns them */
     GHashTable *by_sid;    /* StreamID -> ViommuiSmmuv3Stream */
+    gboolean installing;   /* between begin_installs and end_installs */
+    ViommuResult gathered; /* what has failed of that, where a batch was full */
     GHashTable *put_off; /* a set of streams with a change that the host refused for now */
 };
+
+/*
+ * Between begin and end, install_ste leaves the CFGI_CD_ALL of entries that have not
+ * changed in the batch, one host call for all. When end fails, it is not known which of
+ * them are done: install all again, outside.
+ */
+void viommui_smmuv3_begin_installs(ViommuSmmuv3Accel *accel);
+ViommuResult viommui_smmuv3_end_installs(ViommuSmmuv3Accel *accel);
 
 /* Issue what the batches hold; on failure the guest command to blame. */
 ViommuResult viommui_smmuv3_flush(ViommuSmmuv3Accel *accel, gsize *ret_command);

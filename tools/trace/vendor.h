@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TRACE_VENDOR_H
+#define TRACE_VENDOR_H
+
+#include "memory.h"
+#include "result.h"
+
+/*
+ * What can be done with the recordings of one vendor: a row in vendor.c's table.
+ *
+ * A *player* takes a recording line by line. There are two a vendor: one plays it through a
+ * whole device of the library with the emulator behind it as host; one holds the recording
+ * against itself, its tables walked independently at each translation.
+ */
+
+typedef struct TraceVendor TraceVendor;
+
+/* What a first pass over a recording finds. */
+typedef struct {
+    const char *path;
+    const TraceVendor *vendor;
+    char *guest;       /* the header's words about it, or NULL */
+    TraceCover *cover; /* every address that must be memory */
+    GArray *sids;      /* guint32, every device that does DMA, by first appearance */
+    GHashTable *known_sids;
+    GHashTable *first_read; /* register offset -> guint64, what its first R saw */
+    guint64 bases[2];       /* what the vendor's cover() remembers of registers */
+    TraceRange doorbells;   /* DMA targets in the vendor's window; none: first > last */
+} TraceSurvey;
+
+TraceSurvey *trace_survey_new(const char *path, GError **error);
+void trace_survey_free(TraceSurvey *survey);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TraceSurvey, trace_survey_free)
+
+/* The value that the guest first read there; FALSE: it never did. */
+gboolean trace_survey_get_read(const TraceSurvey *survey, guint64 offset,
+                               guint64 *ret_value);
+
+typedef struct {
+    /* Mandatory. NULL with an error when there is no playing it. */
+    gpointer (*create)(const TraceSurvey *survey, const TraceMemory *memory,
+                       TraceResult *result, GError **error);
+    /*
+     * Mandatory. One event; P and S are in memory when it is called for what follows them,
+     * and it is not called for them. A P that follows a W belongs to what that W made
+     * reachable, and is in memory before the W.
+     */
+    void (*play)(gpointer player, const TraceLine *line);
+    /* Mandatory. No more lines. */
+    void (*finish)(gpointer player);
+    /* Mandatory. Accepts NULL. */
+    void (*destroy)(gpointer player);
+} TracePlayerOps;
+
+struct TraceVendor {
+    const char *name;  /* in a recording's header */
+    const char *title; /* for people */
+    /*
+     * Optional. In the first pass: a W may name memory that no P does, as a queue that the
+     * IOMMU only writes. FALSE: too much of it.
+     */
+    gboolean (*cover)(TraceSurvey *survey, const TraceLine *line);
+    TraceRange msi_window;            /* writes there are interrupts, and it is no memory */
+    const TracePlayerOps *player;     /* NULL: the library has no device of this vendor */
+    const TracePlayerOps *self_check; /* NULL: its lines are parsed, and that is all */
+};
+
+/* NULL: not a vendor of recordings. */
+const TraceVendor *trace_vendor_find(const char *name);
+
+/* Play a whole recording. FALSE: unreadable or garbled, or it cannot be played. */
+gboolean trace_play(const char *path, gboolean self_check, TraceResult *result,
+                    GError **error);
+
+gboolean trace_smmuv3_cover(TraceSurvey *survey, const TraceLine *line);
+extern const TracePlayerOps trace_smmuv3_player;
+extern const TracePlayerOps trace_smmuv3_self_check;
+
+#endif
