@@ -393,20 +393,11 @@ static void test_change_process(Uapi *u)
 
 int main(int argc, char **argv)
 {
-    static void (*const tests[])(Uapi *) = {
+    static const UapiTest tests[] = {
         test_map_errors, test_unmap,     test_choose_iova, test_allow,
         test_ranges,     test_late_hwpt, test_map_file,    test_copy_errors,
         test_copy,       test_dma,       test_options,     test_change_process,
     };
-    Uapi u;
 
-    if (!uapi_init(&u, argc, argv))
-        return 1;
-    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
-        uapi_start(&u);
-        tests[i](&u);
-        uapi_stop(&u);
-    }
-    uapi_clear(&u);
-    return tap_done();
+    return uapi_main(argc, argv, IOMMU_HW_INFO_TYPE_NONE, tests, G_N_ELEMENTS(tests));
 }

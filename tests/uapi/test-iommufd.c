@@ -497,20 +497,11 @@ static void test_options(Uapi *u)
 
 int main(int argc, char **argv)
 {
-    static void (*const tests[])(Uapi *) = {
+    static const UapiTest tests[] = {
         test_dispatch, test_sizes,   test_ids,     test_kinds,
         test_hwpt,     test_hw_info, test_bind,    test_fault_queue,
         test_attach,   test_regions, test_options, test_tear_down,
     };
-    Uapi u;
 
-    if (!uapi_init(&u, argc, argv))
-        return 1;
-    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
-        uapi_start(&u);
-        tests[i](&u);
-        uapi_stop(&u);
-    }
-    uapi_clear(&u);
-    return tap_done();
+    return uapi_main(argc, argv, IOMMU_HW_INFO_TYPE_NONE, tests, G_N_ELEMENTS(tests));
 }

@@ -491,10 +491,10 @@ static void test_substreams(Uapi *u)
 
 int main(int argc, char **argv)
 {
-    static const VsmmuTest tests[] = {
+    static const UapiTest tests[] = {
         test_bytes,  test_shared,    test_tlbi,        test_cfgi,     test_stage2,
         test_events, test_no_events, test_lost_events, test_granules, test_substreams,
     };
 
-    return vsmmu_main(argc, argv, tests, G_N_ELEMENTS(tests));
+    return uapi_main(argc, argv, IOMMU_HW_INFO_TYPE_ARM_SMMUV3, tests, G_N_ELEMENTS(tests));
 }

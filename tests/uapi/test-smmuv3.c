@@ -467,10 +467,10 @@ static void test_tombstone(Uapi *u)
 
 int main(int argc, char **argv)
 {
-    static const VsmmuTest tests[] = {
+    static const UapiTest tests[] = {
         test_parent, test_viommu, test_vdevice, test_veventq, test_ste,    test_tlbi,
         test_range,  test_cfgi,   test_opcodes, test_batches, test_attach, test_tombstone,
     };
 
-    return vsmmu_main(argc, argv, tests, G_N_ELEMENTS(tests));
+    return uapi_main(argc, argv, IOMMU_HW_INFO_TYPE_ARM_SMMUV3, tests, G_N_ELEMENTS(tests));
 }

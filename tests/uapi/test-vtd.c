@@ -488,25 +488,10 @@ static void test_stage2(Uapi *u)
 
 int main(int argc, char **argv)
 {
-    static void (*const tests[])(Uapi *) = {
+    static const UapiTest tests[] = {
         test_parent, test_nested, test_attach, test_read_only, test_invalidate, test_bytes,
         test_sizes,  test_bits,   test_stale,  test_shared,    test_stage2,
     };
-    Uapi u;
 
-    if (!uapi_init(&u, argc, argv))
-        return 1;
-    uapi_start(&u);
-    if (u.hw_type != IOMMU_HW_INFO_TYPE_INTEL_VTD) {
-        uapi_clear(&u);
-        return tap_skip_all("the IOMMU here is no VT-d");
-    }
-    uapi_stop(&u);
-    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
-        uapi_start(&u);
-        tests[i](&u);
-        uapi_stop(&u);
-    }
-    uapi_clear(&u);
-    return tap_done();
+    return uapi_main(argc, argv, IOMMU_HW_INFO_TYPE_INTEL_VTD, tests, G_N_ELEMENTS(tests));
 }

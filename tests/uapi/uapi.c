@@ -87,6 +87,30 @@ void uapi_stop(Uapi *u)
     guest_memory_clear(&u->ram);
 }
 
+static const char *name_of(guint32 hw_type)
+{
+    return hw_type == IOMMU_HW_INFO_TYPE_ARM_SMMUV3 ? "SMMUv3" : "VT-d";
+}
+
+int uapi_main(int argc, char **argv, guint32 hw_type, const UapiTest *tests, guint n_tests)
+{
+    Uapi u;
+
+    if (!uapi_init(&u, argc, argv))
+        return 1;
+    for (guint i = 0; i < n_tests; i++) {
+        uapi_start(&u);
+        if (hw_type != IOMMU_HW_INFO_TYPE_NONE && u.hw_type != hw_type) {
+            uapi_clear(&u);
+            return tap_skip_all("the IOMMU here is no %s", name_of(hw_type));
+        }
+        tests[i](&u);
+        uapi_stop(&u);
+    }
+    uapi_clear(&u);
+    return tap_done();
+}
+
 /* --- calls ------------------------------------------------------------------------------
  */
 

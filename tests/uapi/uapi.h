@@ -55,6 +55,13 @@ void uapi_start(Uapi *u);
 /* Closes the cdevs, then the iommufd: with it goes whatever is left. */
 void uapi_stop(Uapi *u);
 
+/*
+ * The whole of main() around the tests: each gets a rig of its own. `hw_type`: skips
+ * everything where the IOMMU is another; IOMMU_HW_INFO_TYPE_NONE is any.
+ */
+typedef void (*UapiTest)(Uapi *u);
+int uapi_main(int argc, char **argv, guint32 hw_type, const UapiTest *tests, guint n_tests);
+
 int uapi_ioctl(Uapi *u, unsigned long request, void *arg);
 int uapi_cdev_open(Uapi *u, guint n);
 int uapi_close(Uapi *u, int fd);

@@ -2,32 +2,9 @@
 /* Around a host vIOMMU of an SMMUv3: vsmmu.h. */
 #include "vsmmu.h"
 
-#include "tap.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-int vsmmu_main(int argc, char **argv, const VsmmuTest *tests, guint n_tests)
-{
-    Uapi u;
-
-    if (!uapi_init(&u, argc, argv))
-        return 1;
-    uapi_start(&u);
-    if (u.hw_type != IOMMU_HW_INFO_TYPE_ARM_SMMUV3) {
-        uapi_clear(&u);
-        return tap_skip_all("the IOMMU here is no SMMUv3");
-    }
-    uapi_stop(&u);
-    for (guint i = 0; i < n_tests; i++) {
-        uapi_start(&u);
-        tests[i](&u);
-        uapi_stop(&u);
-    }
-    uapi_clear(&u);
-    return tap_done();
-}
 
 static void must(int ret, const char *what)
 {

@@ -14,13 +14,6 @@ typedef struct {
     guint32 idr[6];
 } Vsmmu;
 
-/*
- * The whole of main() around the tests: each gets a rig of its own. Skips everything where
- * the IOMMU is another.
- */
-typedef void (*VsmmuTest)(Uapi *u);
-int vsmmu_main(int argc, char **argv, const VsmmuTest *tests, guint n_tests);
-
 /* Parent, vIOMMU, and a vDEVICE for each device; bails out when that fails. */
 void vsmmu_init(Vsmmu *v, Uapi *u);
 
