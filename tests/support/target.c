@@ -62,6 +62,7 @@ gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
     }
     if (n == 0)
         make_emulator(target, n_devices, vtd, pasids);
+    target->first[0] = target->bdfs[0];
     spy_init(&target->spy, target->emulator ? viommu_emulator_get_seam(target->emulator)
                                             : viommu_seam_system());
     target->seam = &target->spy.seam;

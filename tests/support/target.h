@@ -17,6 +17,7 @@ typedef struct {
     Spy spy;
     const ViommuSeam *seam; /* the spy's */
     char *bdfs[3];          /* NULL-terminated */
+    char *first[2];         /* the first of them alone, NULL-terminated */
     int event_timeout_ms;
 } Target;
 

@@ -470,16 +470,14 @@ static void test_bad_sources(Target *target)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     Machine m;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
     test_bad_sources(&target);
     test_given_descriptors(&target);
-    if (tap_ok(machine_init(&m, target.seam, one, 0), "a machine")) {
+    if (tap_ok(machine_init(&m, target.seam, target.first, 0), "a machine")) {
         prime(&m, target.seam);
         test_calls(&m, &target.spy);
         test_batches(&m, &target.spy);

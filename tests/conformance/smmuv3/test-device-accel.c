@@ -290,14 +290,12 @@ static void test_two_devices(const Target *target, Spy *spy)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 2))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
         test_calls(&vm, &target.spy);
         test_batches(&vm, &target.spy);

@@ -8,13 +8,12 @@
 
 static const ViommuSmmuv3Config plain = {.substream_bits = -1};
 
-static guint32 offered(const Target *target, char *const *bdfs,
-                       const ViommuSmmuv3Config *config, guint reg)
+static guint32 offered(const Target *target, const ViommuSmmuv3Config *config, guint reg)
 {
     guint32 value;
     VMachine vm;
 
-    if (!vm_init(&vm, target, bdfs, config))
+    if (!vm_init(&vm, target, target->first, config))
         return 0xdeadbeef;
     value = vm_get(&vm, reg);
     vm_clear(&vm);
@@ -39,43 +38,43 @@ static void test_auto(VMachine *vm)
            "no stage 2, HTTU, HYP, PRI, VMID16 is offered");
 }
 
-static void test_off(const Target *target, char *const *bdfs)
+static void test_off(const Target *target)
 {
     ViommuSmmuv3Config config = plain;
 
     config.ril = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR3) >> 10 & 1, 0, "RIL off");
+    tap_is(offered(target, &config, VM_IDR3) >> 10 & 1, 0, "RIL off");
     config = plain;
     config.ats = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR0) >> 10 & 1, 0, "ATS off");
+    tap_is(offered(target, &config, VM_IDR0) >> 10 & 1, 0, "ATS off");
     config = plain;
     config.asid16 = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR0) >> 12 & 1, 0, "ASID16 off");
+    tap_is(offered(target, &config, VM_IDR0) >> 12 & 1, 0, "ASID16 off");
     config = plain;
     config.msi = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR0) >> 13 & 1, 0, "MSI off");
+    tap_is(offered(target, &config, VM_IDR0) >> 13 & 1, 0, "MSI off");
     config = plain;
     config.two_level_cd_table = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR0) >> 19 & 1, 0, "CD2L off");
+    tap_is(offered(target, &config, VM_IDR0) >> 19 & 1, 0, "CD2L off");
     config = plain;
     config.two_level_stream_table = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR0) >> 27 & 3, 0, "ST_LEVEL off");
+    tap_is(offered(target, &config, VM_IDR0) >> 27 & 3, 0, "ST_LEVEL off");
     config = plain;
     config.granule_16k = config.granule_64k = VIOMMU_OFF;
-    tap_is(offered(target, bdfs, &config, VM_IDR5) >> 4 & 7, 1, "granules off but 4 KiB");
+    tap_is(offered(target, &config, VM_IDR5) >> 4 & 7, 1, "granules off but 4 KiB");
     config = plain;
     config.substream_bits = 0;
-    tap_is(offered(target, bdfs, &config, VM_IDR1) >> 6 & 0x1f, 0, "SSIDSIZE 0");
+    tap_is(offered(target, &config, VM_IDR1) >> 6 & 0x1f, 0, "SSIDSIZE 0");
     config = plain;
     config.address_bits = 40;
-    tap_is(offered(target, bdfs, &config, VM_IDR5) & 7, 2, "OAS 40 bits");
+    tap_is(offered(target, &config, VM_IDR5) & 7, 2, "OAS 40 bits");
     config = plain;
     config.stream_bits = 20;
-    tap_is(offered(target, bdfs, &config, VM_IDR1) & 0x3f, 20, "SIDSIZE 20");
+    tap_is(offered(target, &config, VM_IDR1) & 0x3f, 20, "SIDSIZE 20");
     config = plain;
     config.command_queue_bits = 6;
     config.event_queue_bits = 7;
-    tap_is(offered(target, bdfs, &config, VM_IDR1) >> 16 & 0x3ff, 6 << 5 | 7,
+    tap_is(offered(target, &config, VM_IDR1) >> 16 & 0x3ff, 6 << 5 | 7,
            "queues of 2^6 and 2^7");
 }
 
@@ -107,11 +106,12 @@ static void test_bad_config(const VMachine *vm)
 }
 
 /* What is forced on a host that lacks it. */
-static void test_on(const Target *target, char *const *bdfs)
+static void test_on(const Target *target)
 {
     ViommuHostConfig host_config = {.seam = target->seam, .iommufd = -1};
     ViommuHost *host = viommu_host_new(&host_config, NULL);
-    ViommuHostDevice *device = viommu_host_device_new_from_bdf(host, bdfs[0], NULL);
+    ViommuHostDevice *device =
+        viommu_host_device_new_from_bdf(host, target->first[0], NULL);
     guint32 idr5 = viommu_host_device_get_info(device)->smmuv3.idr[5];
     guint32 idr1 = viommu_host_device_get_info(device)->smmuv3.idr[1];
     g_autoptr(GError) error = NULL;
@@ -145,20 +145,18 @@ out:
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         test_auto(&vm);
         test_bad_config(&vm);
         vm_clear(&vm);
     }
-    test_off(&target, one);
-    test_on(&target, one);
+    test_off(&target);
+    test_on(&target);
     target_clear(&target);
     return tap_done();
 }

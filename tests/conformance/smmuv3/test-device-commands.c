@@ -275,12 +275,12 @@ static void test_host_errors(VMachine *vm, Spy *spy)
     tap_ok(vm_reaches(vm, 0, VM_IOVA, vm->page), "... and is done");
 }
 
-static void test_ats(const Target *target, char *const *bdfs)
+static void test_ats(const Target *target)
 {
     ViommuSmmuv3Config config = {.substream_bits = -1, .ats = VIOMMU_OFF};
     VMachine vm;
 
-    if (!vm_init(&vm, target, bdfs, &config))
+    if (!vm_init(&vm, target, target->first, &config))
         return;
     vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
     vm_issue(&vm, VM_ATC_INV | SID, 52);
@@ -290,14 +290,12 @@ static void test_ats(const Target *target, char *const *bdfs)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
         test_legal(&vm);
         test_illegal(&vm);
@@ -311,7 +309,7 @@ int main(int argc, char **argv)
         test_host_errors(&vm, &target.spy);
         vm_clear(&vm);
     }
-    test_ats(&target, one);
+    test_ats(&target);
     target_clear(&target);
     return tap_done();
 }

@@ -489,14 +489,12 @@ static void test_without_host(void)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
         vm_install_s1(&vm, VM_ENDPOINT, &vm.domain);
         test_walk(&vm);

@@ -181,14 +181,12 @@ static void test_unwritable(VMachine *vm)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         tap_is(vm.n_watched, 1, "a descriptor of events is watched");
         vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
         test_host_events(&vm);

@@ -245,15 +245,13 @@ static void test_kexec(VMachine *vm, VmTable table)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
     for (VmTable table = VM_LINEAR; table <= VM_TWO_LEVEL; table++) {
-        if (!tap_ok(vm_init(&vm, &target, one, NULL), "a machine, %s",
+        if (!tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine, %s",
                     table == VM_LINEAR ? "a linear table" : "a table of two levels"))
             break;
         test_probe(&vm, table);

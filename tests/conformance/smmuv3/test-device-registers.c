@@ -183,14 +183,12 @@ static void test_global_errors(VMachine *vm)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         test_identity(&vm);
         test_access(&vm);
         test_control(&vm);

@@ -186,14 +186,12 @@ static void test_reset(VMachine *vm, Spy *spy)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
         test_restore(&vm);
         test_pending(&vm);

@@ -286,14 +286,12 @@ static void test_reach(VMachine *vm)
 
 int main(int argc, char **argv)
 {
-    char *one[] = {NULL, NULL};
     Target target;
     VMachine vm;
 
     if (!target_init(&target, argc, argv, 1))
         return 2;
-    one[0] = target.bdfs[0];
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "a machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "a machine")) {
         vm_start(&vm, VM_LINEAR, VM_CR0_ALL);
         test_configs(&vm, "linear");
         test_reserved(&vm);
@@ -304,7 +302,7 @@ int main(int argc, char **argv)
         test_reach(&vm);
         vm_clear(&vm);
     }
-    if (tap_ok(vm_init(&vm, &target, one, NULL), "another machine")) {
+    if (tap_ok(vm_init(&vm, &target, target.first, NULL), "another machine")) {
         vm_start(&vm, VM_TWO_LEVEL, VM_CR0_ALL);
         test_configs(&vm, "two levels");
         test_range(&vm);
