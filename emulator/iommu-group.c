@@ -120,23 +120,6 @@ static gboolean fits(const EmuGroup *group, const EmuHwpt *hwpt)
     return first->iommu->ops == hwpt->iommu->ops;
 }
 
-int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
-{
-    int ret;
-
-    if (find_handle(group, 0) || group->domain) {
-        return -EBUSY;
-    }
-    if (!fits(group, hwpt)) {
-        return -EINVAL;
-    }
-    ret = set_domain(group, hwpt);
-    if (ret == 0) {
-        set_handle(group, 0, hwpt, dev_id);
-    }
-    return ret;
-}
-
 int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
 {
     int ret;
@@ -150,6 +133,14 @@ int viommui_emu_group_replace(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
         set_handle(group, 0, hwpt, dev_id);
     }
     return ret;
+}
+
+int viommui_emu_group_attach(EmuGroup *group, EmuHwpt *hwpt, guint32 dev_id)
+{
+    if (find_handle(group, 0) || group->domain) {
+        return -EBUSY;
+    }
+    return viommui_emu_group_replace(group, hwpt, dev_id);
 }
 
 void viommui_emu_group_detach(EmuGroup *group)

@@ -87,6 +87,16 @@ static void link_caps(GByteArray *chain, const gsize *starts, guint n)
     }
 }
 
+static int read_request(struct vfio_iommu_type1_info *info, const void *arg)
+{
+    int ret = viommui_emu_copy_from_user(info, arg, INFO_MIN_SIZE);
+
+    if (ret < 0) {
+        return ret;
+    }
+    return info->argsz < INFO_MIN_SIZE ? -EINVAL : 0;
+}
+
 int viommui_emu_type1_get_info(const EmuIoas *ioas, guint64 pgsizes, guint32 dma_avail,
                                void *arg)
 {
@@ -100,13 +110,10 @@ int viommui_emu_type1_get_info(const EmuIoas *ioas, guint64 pgsizes, guint32 dma
     GByteArray *chain;
     gsize starts[3] = {0};
     gsize minsz;
-    int ret = viommui_emu_copy_from_user(&info, arg, INFO_MIN_SIZE);
+    int ret = read_request(&info, arg);
 
     if (ret < 0) {
         return ret;
-    }
-    if (info.argsz < INFO_MIN_SIZE) {
-        return -EINVAL;
     }
     minsz = MIN(info.argsz, sizeof(info));
     chain = g_byte_array_new();
@@ -139,13 +146,10 @@ int viommui_emu_vfio_compat_get_info(const EmuIoas *ioas, void *arg)
     gsize starts[2] = {0};
     gsize room;
     gsize minsz;
-    int ret = viommui_emu_copy_from_user(&info, arg, INFO_MIN_SIZE);
+    int ret = read_request(&info, arg);
 
     if (ret < 0) {
         return ret;
-    }
-    if (info.argsz < INFO_MIN_SIZE) {
-        return -EINVAL;
     }
     if (!ioas) {
         return -ENODEV;
