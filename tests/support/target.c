@@ -44,7 +44,13 @@ static gboolean usage(const char *program)
 
 gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
 {
-    gboolean vtd = FALSE, pasids = FALSE;
+    return target_init_default(target, argc, argv, n_devices, "smmuv3");
+}
+
+gboolean target_init_default(Target *target, int argc, char **argv, guint n_devices,
+                             const char *iommu)
+{
+    gboolean vtd = g_str_has_prefix(iommu, "vtd"), pasids = FALSE;
     guint n = 0;
 
     *target = (Target){0};

@@ -24,6 +24,9 @@ typedef struct {
 /* FALSE: the arguments are wrong, and that was said. n_devices: how many the emulator gets.
  */
 gboolean target_init(Target *target, int argc, char **argv, guint n_devices);
+/* The same, where the emulator has this unless --emulate says otherwise. */
+gboolean target_init_default(Target *target, int argc, char **argv, guint n_devices,
+                             const char *iommu);
 void target_clear(Target *target);
 
 #endif
