@@ -26,6 +26,7 @@ gboolean vtdm_command(VtdMachine *vm, guint32 bit, gboolean on)
 void vtdm_set_queue(VtdMachine *vm, gboolean wide)
 {
     vtdm_command(vm, VTDM_QIE, FALSE);
+    vtdm_set(vm, VTDM_FSTS, VTDM_IQE | VTDM_ICE | VTDM_ITE);
     if (!vm->queue)
         vm->queue = vtdm_alloc(vm, (gsize)GUEST_PAGE << vm->queue_order);
     vm->wide = wide;

@@ -108,6 +108,8 @@ void vtdm_trace(const ViommuTraceRecord *record, void *user_data)
 {
     VtdMachine *vm = user_data;
 
+    if (record->point == VIOMMU_TRACE_INVALIDATE)
+        vm->n_entries += record->value;
     if (record->point == VIOMMU_TRACE_REFUSED) {
         g_free(vm->refusal);
         vm->refusal = g_strdup(record->message);

@@ -107,6 +107,7 @@ enum {
     VTDM_ECAP_SSTS = 46,
     VTDM_ECAP_FSTS = 47,
     VTDM_ECAP_SMPWCS = 48,
+    VTDM_ECAP_RPS = 49,
 };
 /* IQERCD.IQEI */
 enum {
@@ -251,6 +252,7 @@ struct VtdMachine {
     void *on_read_data;
     char *refusal; /* the words of the last one */
     guint n_refusals;
+    guint64 n_entries; /* of invalidations that went to a host */
 };
 
 /*
