@@ -23,10 +23,12 @@ static ViommuResult finish(ViommuHost *host, ViommuHostDevice *device, ViommuiCa
 }
 
 ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice *device,
-                                        const void *data, gsize size, guint32 *ret_hwpt)
+                                        const ViommuiStage1 *stage1, guint32 *ret_hwpt)
 {
     guint32 hwpt = 0;
-    int err = -hv->host->ops->hwpt_alloc(hv->backend, device->backend, data, size, &hwpt);
+    int err =
+        -hv->host->ops->hwpt_alloc(hv->backend, device->backend, stage1->data, stage1->size,
+                                   stage1->page_requests ? hv->faults : NULL, &hwpt);
 
     if (!err)
         *ret_hwpt = hwpt;
@@ -41,10 +43,16 @@ void viommui_backend_hwpt_free(ViommuiHostViommu *hv, guint32 hwpt)
 }
 
 /* Attach is where the host enforces reserved regions, so that is said where it applies. */
-static void explain_reserved(ViommuHostDevice *device, ViommuResult result)
+static void explain_attach(const ViommuiSlot *slot, ViommuResult result)
 {
+    ViommuHostDevice *device = slot->device;
     guint64 gpa;
 
+    if (slot->pasid != VIOMMUI_NO_PASID) {
+        viommui_refuse(device->host, device, result, "that was of PASID %u of %s",
+                       slot->pasid, device->name);
+        return;
+    }
     for (gsize i = 0; i < device->info.n_reserved; i++) {
         const ViommuReservedRegion *region = &device->info.reserved[i];
 
@@ -58,34 +66,36 @@ static void explain_reserved(ViommuHostDevice *device, ViommuResult result)
     }
 }
 
-ViommuResult viommui_backend_attach(ViommuHostDevice *device, guint32 hwpt)
+ViommuResult viommui_backend_attach(const ViommuiSlot *slot, guint32 hwpt)
 {
+    ViommuHostDevice *device = slot->device;
     ViommuHost *host = device->host;
     ViommuResult result;
-    int err = -host->ops->attach(device->backend, VIOMMUI_NO_PASID, hwpt);
+    int err = -host->ops->attach(device->backend, slot->pasid, hwpt);
 
     result = finish(host, device, VIOMMUI_CALL_ATTACH, err, VIOMMU_TRACE_ATTACH, hwpt);
     if (result != VIOMMU_OK && viommui_tracing(host))
-        explain_reserved(device, result);
+        explain_attach(slot, result);
     return result;
 }
 
-ViommuResult viommui_backend_detach(ViommuHostDevice *device)
+ViommuResult viommui_backend_detach(const ViommuiSlot *slot)
 {
+    ViommuHostDevice *device = slot->device;
     ViommuHost *host = device->host;
     int err, tries = 0;
 
     /* The last resort against stale tables: here any failure is worth another try. */
     do
-        err = -host->ops->detach(device->backend, VIOMMUI_NO_PASID);
+        err = -host->ops->detach(device->backend, slot->pasid);
     while (err && ++tries < 3);
     return finish(host, device, VIOMMUI_CALL_DETACH, err, VIOMMU_TRACE_DETACH, 0);
 }
 
-ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, const void *entries,
-                                        gsize entry_size, guint n)
+ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, guint32 hwpt,
+                                        const void *entries, gsize entry_size, guint n)
 {
-    int err = -hv->host->ops->invalidate(hv->backend, entries, entry_size, n);
+    int err = -hv->host->ops->invalidate(hv->backend, hwpt, entries, entry_size, n);
 
     return finish(hv->host, NULL, VIOMMUI_CALL_INVALIDATE, err, VIOMMU_TRACE_INVALIDATE, n);
 }
@@ -114,4 +124,23 @@ ViommuResult viommui_backend_read_events(ViommuiHostViommu *hv, void *events,
     if (*ret_n_lost)
         viommui_trace(host, NULL, VIOMMU_TRACE_EVENTS_LOST, VIOMMU_OK, *ret_n_lost);
     return finish(host, NULL, VIOMMUI_CALL_EVENTS, err, VIOMMU_TRACE_EVENTS, *ret_n_events);
+}
+
+ViommuResult viommui_backend_read_page_requests(ViommuiHostViommu *hv,
+                                                ViommuiPageRequest *requests, gsize max,
+                                                gsize *ret_n)
+{
+    int err = -hv->host->ops->read_page_requests(hv->faults, requests, max, ret_n);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_PAGE_REQUESTS, err,
+                  VIOMMU_TRACE_PAGE_REQUESTS, *ret_n);
+}
+
+ViommuResult viommui_backend_respond(ViommuiHostViommu *hv, guint32 cookie,
+                                     gboolean success)
+{
+    int err = -hv->host->ops->respond(hv->faults, cookie, success);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_PAGE_RESPONSE, err,
+                  VIOMMU_TRACE_PAGE_RESPONSE, cookie);
 }

@@ -47,6 +47,7 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
     host->mappings = g_array_new(FALSE, FALSE, sizeof(ViommuiMapping));
     host->groups = g_hash_table_new(NULL, NULL);
     host->configs = viommui_config_table_new();
+    host->viommus = g_ptr_array_new();
     return host;
 }
 
@@ -72,6 +73,7 @@ void viommu_host_free(ViommuHost *host)
     g_array_unref(host->mappings);
     g_hash_table_unref(host->groups);
     g_hash_table_unref(host->configs);
+    g_ptr_array_unref(host->viommus);
     g_free(host);
 }
 

@@ -63,8 +63,11 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
     case ENOENT: /* of an attach: a device of the group has no vDEVICE; the HWPT is our own
                   */
         return call == VIOMMUI_CALL_ATTACH ? VIOMMU_UNSUPPORTED : VIOMMU_HOST_GONE;
-    case EINVAL: /* of an attach or vDEVICE: this device and this HWPT do not go together */
-        return call == VIOMMUI_CALL_INVALIDATE ? VIOMMU_GUEST_INVALID : VIOMMU_UNSUPPORTED;
+    case EINVAL: /* of an attach or vDEVICE: this device and this HWPT do not go together;
+                  * of a page response: the group is answered already */
+        return call == VIOMMUI_CALL_INVALIDATE || call == VIOMMUI_CALL_PAGE_RESPONSE
+                   ? VIOMMU_GUEST_INVALID
+                   : VIOMMU_UNSUPPORTED;
     case EEXIST: /* two devices by one name */
         return call == VIOMMUI_CALL_VDEVICE ? VIOMMU_GUEST_INVALID : VIOMMU_HOST_GONE;
     case EIO: /* the uAPI keeps it for what the guest wrote */
@@ -104,6 +107,8 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .viommu_get_parent = viommui_iommufd_viommu_get_parent,
     .event_queue_new = viommui_iommufd_event_queue_new,
     .event_queue_free = viommui_iommufd_event_queue_free,
+    .fault_queue_new = viommui_iommufd_fault_queue_new,
+    .fault_queue_free = viommui_iommufd_fault_queue_free,
     .hwpt_alloc = viommui_iommufd_hwpt_alloc,
     .hwpt_free = viommui_iommufd_hwpt_free,
     .attach = viommui_iommufd_attach,
@@ -112,5 +117,10 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .vdevice_alloc = viommui_iommufd_vdevice_alloc,
     .vdevice_free = viommui_iommufd_vdevice_free,
     .read_events = viommui_iommufd_read_events,
+    .read_page_requests = viommui_iommufd_read_page_requests,
+    .respond = viommui_iommufd_respond,
+    .viommu_can_track_dirty = viommui_iommufd_can_track_dirty,
+    .set_dirty_tracking = viommui_iommufd_set_dirty_tracking,
+    .get_dirty = viommui_iommufd_get_dirty,
     .classify = viommui_iommufd_classify,
 };
