@@ -43,16 +43,10 @@ void viommui_backend_hwpt_free(ViommuiHostViommu *hv, guint32 hwpt)
 }
 
 /* Attach is where the host enforces reserved regions, so that is said where it applies. */
-static void explain_attach(const ViommuiSlot *slot, ViommuResult result)
+static void explain_reserved(ViommuHostDevice *device, ViommuResult result)
 {
-    ViommuHostDevice *device = slot->device;
     guint64 gpa;
 
-    if (slot->pasid != VIOMMUI_NO_PASID) {
-        viommui_refuse(device->host, device, result, "that was of PASID %u of %s",
-                       slot->pasid, device->name);
-        return;
-    }
     for (gsize i = 0; i < device->info.n_reserved; i++) {
         const ViommuReservedRegion *region = &device->info.reserved[i];
 
@@ -66,16 +60,31 @@ static void explain_attach(const ViommuiSlot *slot, ViommuResult result)
     }
 }
 
+static void explain_attach(const ViommuiSlot *slot, ViommuResult result, gboolean faults)
+{
+    ViommuHostDevice *device = slot->device;
+
+    if (slot->pasid == VIOMMUI_NO_PASID)
+        explain_reserved(device, result);
+    else
+        viommui_refuse(device->host, device, result, "that was PASID %u of %s", slot->pasid,
+                       device->name);
+    if (faults && result == VIOMMU_UNSUPPORTED)
+        viommui_refuse(device->host, device, result,
+                       "page requests were asked for: does %s have them?", device->name);
+}
+
 ViommuResult viommui_backend_attach(const ViommuiSlot *slot, guint32 hwpt)
 {
     ViommuHostDevice *device = slot->device;
     ViommuHost *host = device->host;
-    ViommuResult result;
+    gboolean faults = slot->wanted.config && slot->wanted.config->page_requests;
+    ViommuiCall call = faults ? VIOMMUI_CALL_ATTACH_WITH_FAULTS : VIOMMUI_CALL_ATTACH;
     int err = -host->ops->attach(device->backend, slot->pasid, hwpt);
+    ViommuResult result = finish(host, device, call, err, VIOMMU_TRACE_ATTACH, hwpt);
 
-    result = finish(host, device, VIOMMUI_CALL_ATTACH, err, VIOMMU_TRACE_ATTACH, hwpt);
     if (result != VIOMMU_OK && viommui_tracing(host))
-        explain_attach(slot, result);
+        explain_attach(slot, result, faults);
     return result;
 }
 
@@ -143,4 +152,25 @@ ViommuResult viommui_backend_respond(ViommuiHostViommu *hv, guint32 cookie,
 
     return finish(hv->host, NULL, VIOMMUI_CALL_PAGE_RESPONSE, err,
                   VIOMMU_TRACE_PAGE_RESPONSE, cookie);
+}
+
+gboolean viommui_backend_can_track_dirty(const ViommuiHostViommu *hv)
+{
+    return hv->host->ops->viommu_can_track_dirty(hv->backend);
+}
+
+ViommuResult viommui_backend_set_dirty_tracking(ViommuiHostViommu *hv, gboolean on)
+{
+    int err = -hv->host->ops->set_dirty_tracking(hv->backend, on);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_DIRTY, err, VIOMMU_TRACE_DIRTY_TRACKING,
+                  (guint64)on);
+}
+
+ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint64 size,
+                                       guint64 *bitmap, gboolean keep)
+{
+    int err = -hv->host->ops->get_dirty(hv->backend, gpa, size, bitmap, keep);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_DIRTY, err, VIOMMU_TRACE_DIRTY_READ, gpa);
 }

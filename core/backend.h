@@ -83,6 +83,7 @@ typedef enum {
     VIOMMUI_CALL_SET_UP, /* any of the set-up slots */
     VIOMMUI_CALL_HWPT_ALLOC,
     VIOMMUI_CALL_ATTACH,
+    VIOMMUI_CALL_ATTACH_WITH_FAULTS, /* to a HWPT that was made with a fault queue */
     VIOMMUI_CALL_DETACH,
     VIOMMUI_CALL_INVALIDATE,
     VIOMMUI_CALL_VDEVICE,

@@ -30,7 +30,11 @@ typedef enum {
 typedef struct {
     const void *data;
     gsize size;
-    /* Page requests of devices bound to it come to the host vIOMMU's fault queue. */
+    /*
+     * Page requests of devices bound to it come to the host vIOMMU's fault queue.
+     * VIOMMU_UNSUPPORTED of a bind or replace: as far as the host knows, the device has
+     * none.
+     */
     gboolean page_requests;
 } ViommuiStage1;
 
@@ -62,10 +66,9 @@ typedef struct {
     const void *blocked_data;
     const void *identity_data;
     gsize data_size;
-    guint event_depth; /* 0: no event queue */
-    gboolean pasids;   /* PASIDs of its devices can be attached */
-    /* It has a fault queue, for configs that ask for page requests. */
-    gboolean page_requests;
+    guint event_depth;      /* 0: no event queue */
+    gboolean pasids;        /* PASIDs of its devices can be attached */
+    gboolean page_requests; /* stage 1s may ask for them */
     /* An erratum: some invalidations must be issued again (viommui_batch_add). */
     gboolean invalidate_twice;
 } ViommuiHostViommuConfig;
@@ -109,7 +112,8 @@ ViommuResult viommui_host_viommu_respond(ViommuiHostViommu *hv, guint32 cookie,
 
 /*
  * Serve a device by this host vIOMMU and block it in its form. VIOMMU_UNSUPPORTED:
- * the device is behind another physical IOMMU. A device in use elsewhere is refused.
+ * the device is behind another physical IOMMU; where BLOCKED is a detach, only the first
+ * other attachment finds that out. A device in use elsewhere is refused.
  */
 ViommuResult viommui_host_device_join(ViommuHostDevice *device, ViommuiHostViommu *hv);
 /*

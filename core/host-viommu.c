@@ -25,6 +25,31 @@ static gboolean get_form(ViommuiHostViommu *hv, ViommuHostDevice *device, const 
                               device->name);
 }
 
+static gboolean make(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                     const ViommuiHostViommuConfig *config, GError **error)
+{
+    ViommuHost *host = hv->host;
+
+    if (hv->read_only_refused && !viommui_host_check_all_writable(host, hv->name, error))
+        return FALSE;
+    if (!host->ops->viommu_new(host->space, device->backend, config->type, config->pasids,
+                               &hv->backend, error))
+        return FALSE;
+    if (host->tracks_dirty && !viommui_host_viommu_track_dirty(hv, error))
+        return FALSE;
+    if (config->page_requests &&
+        !host->ops->fault_queue_new(hv->backend, &hv->faults, &hv->fault_fd, error))
+        return FALSE;
+    if (config->data_size &&
+        (!get_form(hv, device, config->blocked_data, config->data_size, "blocking",
+                   &hv->blocked, error) ||
+         !get_form(hv, device, config->identity_data, config->data_size, "bypassing",
+                   &hv->identity, error)))
+        return FALSE;
+    return !config->event_depth ||
+           viommui_host_viommu_set_event_depth(hv, config->event_depth, error);
+}
+
 ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
                                            const ViommuiHostViommuConfig *config,
                                            GError **error)
@@ -33,37 +58,25 @@ ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
     ViommuiHostViommu *hv = g_new0(ViommuiHostViommu, 1);
 
     hv->host = host;
-    hv->type = config->type;
+    hv->name = g_strdup(device->name);
+    hv->read_only_refused = device->info.read_only_refused;
     hv->pasids = config->pasids;
     hv->event_fd = hv->fault_fd = -1;
     hv->invalidate_twice = config->invalidate_twice;
     viommui_host_hold(host);
-    if (!host->ops->viommu_new(host->space, device->backend, config->type, config->pasids,
-                               &hv->backend, error))
-        goto fail;
-    if (config->page_requests &&
-        !host->ops->fault_queue_new(hv->backend, &hv->faults, &hv->fault_fd, error))
-        goto fail;
-    if (config->data_size &&
-        (!get_form(hv, device, config->blocked_data, config->data_size, "blocking",
-                   &hv->blocked, error) ||
-         !get_form(hv, device, config->identity_data, config->data_size, "bypassing",
-                   &hv->identity, error)))
-        goto fail;
-    if (config->event_depth &&
-        !viommui_host_viommu_set_event_depth(hv, config->event_depth, error))
-        goto fail;
+    if (!make(hv, device, config, error)) {
+        viommui_host_viommu_free(hv);
+        return NULL;
+    }
+    g_ptr_array_add(host->viommus, hv);
     return hv;
-
-fail:
-    viommui_host_viommu_free(hv);
-    return NULL;
 }
 
 void viommui_host_viommu_free(ViommuiHostViommu *hv)
 {
     if (!hv)
         return;
+    g_ptr_array_remove_fast(hv->host->viommus, hv);
     viommui_config_unref(hv->blocked);
     viommui_config_unref(hv->identity);
     if (hv->events)
@@ -73,6 +86,7 @@ void viommui_host_viommu_free(ViommuiHostViommu *hv)
     if (hv->backend)
         hv->host->ops->viommu_free(hv->backend);
     viommui_host_let_go(hv->host);
+    g_free(hv->name);
     g_free(hv);
 }
 

@@ -23,10 +23,12 @@ typedef struct ViommuiSlot ViommuiSlot;
 struct ViommuHost {
     const ViommuiBackendOps *ops;
     ViommuiSpace *space;
-    GArray *mappings;    /* ViommuiMapping, sorted by gpa */
-    GHashTable *groups;  /* group number -> ViommuiGroup */
-    GHashTable *configs; /* a set of ViommuiConfig, by content */
-    GPtrArray *viommus;  /* ViommuiHostViommu, those that are made to the end */
+    GArray *mappings;     /* ViommuiMapping, sorted by gpa */
+    GHashTable *groups;   /* group number -> ViommuiGroup */
+    GHashTable *configs;  /* a set of ViommuiConfig, by content */
+    GPtrArray *viommus;   /* ViommuiHostViommu, those that are made to the end */
+    gboolean shares_ioas; /* it was given one, which the VMM may map memory in itself */
+    gboolean tracks_dirty;
     guint n_devices;
     guint n_users;     /* vIOMMUs, those without a device too */
     GString *refusals; /* where a set-up call gathers the words of its failure, or NULL */
@@ -70,9 +72,11 @@ struct ViommuHostDevice {
 
 struct ViommuiHostViommu {
     ViommuHost *host;
+    char *name; /* of the device that it was made for */
     ViommuiBackendViommu *backend;
-    ViommuiDataType type;
     gboolean pasids;
+    gboolean read_only_refused; /* by its parent: erratum 772415 */
+    gboolean tracks_dirty;      /* dirty tracking is on */
     gboolean invalidate_twice;
     ViommuiConfig *blocked;  /* NULL: a detach */
     ViommuiConfig *identity; /* NULL: the parent */
@@ -99,6 +103,12 @@ struct ViommuiGroup {
 };
 
 /* --- host.c --- */
+/* The first mapping that ends at or after gpa, or NULL; until the next change. */
+const ViommuiMapping *viommui_host_find_mapping(ViommuHost *host, guint64 gpa);
+gboolean viommui_host_check_range(guint64 gpa, guint64 size, GError **error);
+/* For the host IOMMU in front of the device of this name, which demands it. */
+gboolean viommui_host_check_all_writable(ViommuHost *host, const char *name,
+                                         GError **error);
 /* Whether guest memory lies within start to last (inclusive), and where that begins. */
 gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
                                   guint64 *ret_gpa);
@@ -107,6 +117,10 @@ gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
 GHashTable *viommui_config_table_new(void);
 /* The config is of these bytes, and treats page requests alike. */
 gboolean viommui_config_is(const ViommuiConfig *config, const ViommuiStage1 *stage1);
+
+/* --- dirty.c --- */
+/* A host vIOMMU made while dirty tracking is on has it on too. */
+gboolean viommui_host_viommu_track_dirty(ViommuiHostViommu *hv, GError **error);
 
 /* --- unit.c --- */
 void viommui_unit_init(ViommuiUnit *unit, ViommuHost *host);
@@ -164,6 +178,10 @@ ViommuResult viommui_backend_read_page_requests(ViommuiHostViommu *hv,
                                                 gsize *ret_n);
 ViommuResult viommui_backend_respond(ViommuiHostViommu *hv, guint32 cookie,
                                      gboolean success);
+gboolean viommui_backend_can_track_dirty(const ViommuiHostViommu *hv);
+ViommuResult viommui_backend_set_dirty_tracking(ViommuiHostViommu *hv, gboolean on);
+ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint64 size,
+                                       guint64 *bitmap, gboolean keep);
 
 /* --- trace.c --- */
 void viommui_trace_slow(ViommuHost *host, ViommuHostDevice *device, ViommuTracePoint point,
