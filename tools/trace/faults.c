@@ -119,6 +119,7 @@ void trace_faults_discard(TraceFaults *faults)
 typedef struct {
     TraceFault fault;
     gboolean write;
+    gboolean has_write;                             /* it says whether */
     enum { NEXT_TYPE, NEXT_IOVA, NEXT_WRITE } next; /* what a bare number is */
 } Text;
 
@@ -158,6 +159,7 @@ static void parse_number(guint64 number, Text *text)
         text->next = NEXT_WRITE;
     } else {
         text->write = number & 1;
+        text->has_write = TRUE;
     }
 }
 
@@ -176,7 +178,8 @@ static void parse_text(const TraceFaults *faults, const char *line, Text *text)
         if (g_ascii_string_to_unsigned(word, 16, 0, G_MAXUINT64, &number, NULL))
             parse_number(number, text);
     }
-    text->write |= text->fault.type && faults->ops->is_of_write(text->fault.type);
+    if (text->fault.type != TRACE_FAULT_ANY && faults->ops->is_of_write(text->fault.type))
+        text->write = text->has_write = TRUE;
 }
 
 /* Asked for, and still there is none. */
@@ -206,6 +209,10 @@ static void ask(TraceFaults *faults, const TraceLine *line, const Text *text)
     /* First in the row, so that no older one that knows less takes its fault. */
     g_array_prepend_val(faults->waiting, waiting);
     problem = faults->probe(line->sid, text->fault.iova, text->write, faults->user_data);
+    if (problem && !text->has_write) {
+        g_free(problem);
+        problem = faults->probe(line->sid, text->fault.iova, TRUE, faults->user_data);
+    }
     trace_faults_collect(faults);
     if (!faults->waiting->len ||
         g_array_index(faults->waiting, Waiting, 0).line != line->number)
