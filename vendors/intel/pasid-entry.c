@@ -82,13 +82,29 @@ static void decode_second(guint64 cap, guint64 ecap, const guint64 *word,
         refuse(entry, FR_SM_PASID_RESERVED, "SSPTPTR", entry->table);
 }
 
+/* A word's bits that are reserved whatever the entry is; *ret_bits: those that are set. */
+static gboolean has_reserved_bits(const guint64 *word, guint64 *ret_bits)
+{
+    for (guint i = 0; i < PASID_ENTRY_WORDS; i++) {
+        guint64 mask = i == 0   ? viommui_field_mask(PASID0_RESERVED)
+                       : i == 1 ? viommui_field_mask(PASID1_RESERVED)
+                       : i == 2 ? 0
+                                : G_MAXUINT64;
+
+        *ret_bits = word[i] & mask;
+        if (*ret_bits)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void decode_present(guint64 cap, guint64 ecap, const guint64 *word,
                            ViommuiPasidEntry *entry)
 {
-    if (is_set(word[0], PASID0_RESERVED) || is_set(word[1], PASID1_RESERVED)) {
-        refuse(entry, FR_SM_PASID_RESERVED, "reserved field",
-               viommui_field_get(word[0], PASID0_RESERVED) |
-                   viommui_field_get(word[1], PASID1_RESERVED));
+    guint64 bits;
+
+    if (has_reserved_bits(word, &bits)) {
+        refuse(entry, FR_SM_PASID_RESERVED, "reserved field", bits);
     } else if (entry->pgtt == PGTT_FIRST) {
         decode_first(cap, ecap, word, entry);
     } else if (entry->pgtt == PGTT_SECOND) {

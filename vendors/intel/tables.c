@@ -108,10 +108,9 @@ static guint8 judge_legacy(ViommuVtd *vtd, const guint64 *word,
     if (has(word[0], CONTEXT0_RESERVED) || has(word[1], CONTEXT1_RESERVED) ||
         has(word[1], CONTEXT1_RESERVED_7) || is_beyond(vtd, entry->table))
         return FR_CONTEXT_RESERVED;
-    if (!is_offered_type(vtd, entry->tt) || entry->did >> did_bits)
-        return FR_CONTEXT_INVALID;
-    if (entry->tt != TT_PASS_THROUGH &&
-        (aw > 4 || !(viommui_field_get(vtd->regs.cap, CAP_SAGAW) >> aw & 1)))
+    /* The width counts for pass-through too, 9.3. */
+    if (!is_offered_type(vtd, entry->tt) || entry->did >> did_bits ||
+        !(viommui_field_get(vtd->regs.cap, CAP_SAGAW) >> aw & 1))
         return FR_CONTEXT_INVALID;
     return 0;
 }
