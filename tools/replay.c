@@ -36,7 +36,8 @@ static gboolean parse(int *argc, char ***argv, Options *options, GError **error)
         context,
         "The host behind the device is the embedded emulator. Each register that the "
         "recorded guest\nread must read the same, and each DMA must end at the same "
-        "address, in the software\nwalk and in the emulated hardware both.");
+        "address, in the software\nwalk and in the emulated hardware both, where hardware "
+        "can be given the guest's tables.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return FALSE;
@@ -88,6 +89,7 @@ static void print_json(const char *path, const TraceResult *result, const GError
     printf(",\n      \"ok\": %s", !error && trace_result_is_ok(result) ? "true" : "false");
     print_json_counts(result->counts, "      ");
     print_json_list("excused", result->excuses);
+    print_json_list("left_out", result->omissions);
     print_json_list("differences", result->differences);
     fputs("\n    }", stdout);
 }
@@ -111,6 +113,8 @@ static void print_text(const char *path, const TraceResult *result, const GError
     print_counts(result->counts);
     for (guint i = 0; i < result->excuses->len; i++)
         printf("  excused: %s\n", (char *)g_ptr_array_index(result->excuses, i));
+    for (guint i = 0; i < result->omissions->len; i++)
+        printf("  left out: %s\n", (char *)g_ptr_array_index(result->omissions, i));
     for (guint i = 0; i < result->differences->len; i++)
         printf("  DIFFERS: %s\n", (char *)g_ptr_array_index(result->differences, i));
     if (result->n_differences > result->differences->len)

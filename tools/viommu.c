@@ -14,10 +14,13 @@ static const struct {
     const char *summary;
     int (*run)(int argc, char **argv);
 } commands[] = {
+#ifdef HAVE_DEMO
     {"demo", "bind one guest stage-1 table from end to end, and show it", command_demo},
+#endif
 #ifdef HAVE_REPLAY
     {"replay", "play recordings of real guests through a whole device", command_replay},
 #endif
+    {NULL, NULL, NULL},
 };
 
 static int usage(FILE *to, int status)
@@ -25,7 +28,7 @@ static int usage(FILE *to, int status)
     fputs("usage: viommu COMMAND [OPTION...]   (viommu COMMAND --help for its options)\n"
           "       viommu --version\n\n",
           to);
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+    for (gsize i = 0; commands[i].name; i++)
         fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
     return status;
 }
@@ -49,7 +52,7 @@ int main(int argc, char **argv)
     }
     if (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h"))
         return usage(stdout, 0);
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+    for (gsize i = 0; commands[i].name; i++)
         if (g_str_equal(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
     fprintf(stderr, "viommu: \"%s\" is no command\n", argv[1]);

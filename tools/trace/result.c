@@ -18,7 +18,7 @@ static const char *const names[TRACE_N_COUNTS] = {
     [TRACE_READS_EXCUSED] = "reads_excused",
     [TRACE_TRANSLATIONS_EQUAL] = "translations_equal",
     [TRACE_TRANSLATIONS_DIFFER] = "translations_differ",
-    [TRACE_PARSED_ONLY] = "translations_parsed_only",
+    [TRACE_SOFTWARE_ONLY] = "software_only",
     [TRACE_DOORBELLS] = "doorbells",
     [TRACE_DMA] = "dma_made",
     [TRACE_BYPASSES_EQUAL] = "bypasses_equal",
@@ -47,6 +47,7 @@ TraceResult *trace_result_new(gboolean all)
     result->all = all;
     result->differences = g_ptr_array_new_with_free_func(g_free);
     result->excuses = g_ptr_array_new_with_free_func(g_free);
+    result->omissions = g_ptr_array_new_with_free_func(g_free);
     return result;
 }
 
@@ -57,6 +58,7 @@ void trace_result_free(TraceResult *result)
     g_free(result->guest);
     g_ptr_array_unref(result->differences);
     g_ptr_array_unref(result->excuses);
+    g_ptr_array_unref(result->omissions);
     g_free(result);
 }
 
@@ -76,16 +78,30 @@ void trace_result_differ(TraceResult *result, TraceCount count, guint64 line,
                     g_strdup_printf("line %" G_GUINT64_FORMAT ": %s", line, what));
 }
 
+static void add_once(GPtrArray *list, char *what)
+{
+    if (g_ptr_array_find_with_equal_func(list, what, g_str_equal, NULL))
+        g_free(what);
+    else
+        g_ptr_array_add(list, what);
+}
+
 void trace_result_excuse(TraceResult *result, const char *format, ...)
 {
-    g_autofree char *what = NULL;
     va_list args;
 
     va_start(args, format);
-    what = g_strdup_vprintf(format, args);
+    add_once(result->excuses, g_strdup_vprintf(format, args));
     va_end(args);
-    if (!g_ptr_array_find_with_equal_func(result->excuses, what, g_str_equal, NULL))
-        g_ptr_array_add(result->excuses, g_steal_pointer(&what));
+}
+
+void trace_result_omit(TraceResult *result, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add_once(result->omissions, g_strdup_vprintf(format, args));
+    va_end(args);
 }
 
 gboolean trace_result_is_ok(const TraceResult *result)

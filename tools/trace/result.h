@@ -14,11 +14,11 @@ typedef enum {
     TRACE_READS_EQUAL,
     TRACE_READS_DIFFER,
     TRACE_READS_EXCUSED,
-    TRACE_TRANSLATIONS_EQUAL, /* in the software walk and in the hardware both */
+    TRACE_TRANSLATIONS_EQUAL, /* in the software walk, and in hardware unless left out */
     TRACE_TRANSLATIONS_DIFFER,
-    TRACE_PARSED_ONLY, /* translations of a vendor whose tables are not walked here */
-    TRACE_DOORBELLS,   /* of the translations: to where stage 2 has no memory, but MSIs */
-    TRACE_DMA,         /* accesses that the emulated hardware really made */
+    TRACE_SOFTWARE_ONLY, /* of the DMAs here: hardware is left out, see `omissions` */
+    TRACE_DOORBELLS,     /* of the DMAs: to where stage 2 has no memory, but MSIs */
+    TRACE_DMA,           /* accesses that the emulated hardware really made */
     TRACE_BYPASSES_EQUAL,
     TRACE_BYPASSES_DIFFER,
     TRACE_ABORTS_EQUAL,
@@ -44,7 +44,8 @@ typedef struct {
     gboolean all;       /* keep all differences, not the first few only */
     guint64 n_differences;
     GPtrArray *differences; /* of char * */
-    GPtrArray *excuses;     /* of char *, each once */
+    GPtrArray *excuses;     /* of char *, each once: what differs and may */
+    GPtrArray *omissions;   /* of char *, each once: what was not compared, and why */
 } TraceResult;
 
 TraceResult *trace_result_new(gboolean all);
@@ -55,6 +56,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TraceResult, trace_result_free)
 void trace_result_differ(TraceResult *result, TraceCount count, guint64 line,
                          const char *format, ...) G_GNUC_PRINTF(4, 5);
 void trace_result_excuse(TraceResult *result, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void trace_result_omit(TraceResult *result, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Nothing differs. */
 gboolean trace_result_is_ok(const TraceResult *result);
 

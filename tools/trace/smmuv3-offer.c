@@ -4,17 +4,19 @@
  * emulated host SMMU that can keep it, and what is excused where the library offers less.
  * Section numbers are of Arm IHI 0070.
  *
- * Up: smmuv3-player.c. Down: nothing.
+ * Up: smmuv3-player.c. Down: excuse.c.
  */
 #include "smmuv3-offer.h"
+
+#include "excuse.h"
+#include "tables.h"
 
 enum { IDR0 = 0x0, IDR1 = 0x4, IDR2 = 0x8, IDR3 = 0xc, IDR4 = 0x10, IDR5 = 0x14 };
 enum { IIDR = 0x18, AIDR = 0x1c };
 /* Where the emulated host's answers come from, in its ID registers. */
 enum { MAX_STREAM_BITS = 24, OAS_48 = 5 };
 
-#define BITS(word, high, low) \
-    (((guint32)(word) >> (low)) & (G_MAXUINT32 >> (31 - (high) + (low))))
+#define BITS TRACE_BITS
 
 static gboolean read_register(const TraceSurvey *survey, guint64 offset, guint32 *ret_value)
 {
@@ -91,21 +93,13 @@ void smmuv3_offer_host(ViommuEmulatorSmmuv3Config *host)
 /* --- what is excused ---------------------------------------------------------------------
  */
 
-typedef struct {
-    guint64 offset;
-    guint8 high;
-    guint8 low;
-    const char *name;
-    const char *reason;
-} Excuse;
-
 #define STAGE1_ONLY "the device has stage 1 only"
 #define UNVOUCHED   "the host's kernel does not vouch for it to guests"
 #define TERMINATES  "faults terminate, as those of host devices do"
 #define NOT_OFFERED "the device does not offer it"
 #define WHOSE       "which implementation it is"
 
-static const Excuse excuses[] = {
+static const TraceExcuse excuses[] = {
     {IDR0, 0, 0, "S2P", STAGE1_ONLY},
     {IDR0, 2, 2, "TTF", "tables of AArch64 only"},
     {IDR0, 5, 5, "BTM", UNVOUCHED},
@@ -160,26 +154,8 @@ static const char *register_name(guint64 offset)
 static gboolean excuse_word(guint64 offset, guint32 recorded, guint32 ours,
                             TraceResult *result)
 {
-    guint32 differing = recorded ^ ours;
-    g_autoptr(GString) fields = g_string_new(NULL);
-
-    for (gsize i = 0; i < G_N_ELEMENTS(excuses); i++) {
-        const Excuse *excuse = &excuses[i];
-        guint32 mask = G_MAXUINT32 >> (31 - excuse->high + excuse->low) << excuse->low;
-
-        if (excuse->offset != offset || !(differing & mask))
-            continue;
-        differing &= ~mask;
-        g_string_append_printf(fields, "; %s %x, ours %x (%s)", excuse->name,
-                               BITS(recorded, excuse->high, excuse->low),
-                               BITS(ours, excuse->high, excuse->low), excuse->reason);
-    }
-    if (differing)
-        return FALSE;
-    if (recorded != ours)
-        trace_result_excuse(result, "%s recorded %08x, ours %08x%s", register_name(offset),
-                            recorded, ours, fields->str);
-    return TRUE;
+    return trace_excuse_register(excuses, G_N_ELEMENTS(excuses), offset, 32,
+                                 register_name(offset), recorded, ours, result);
 }
 
 gboolean smmuv3_offer_excuse(const TraceLine *line, guint64 ours, TraceResult *result)

@@ -2,42 +2,14 @@
 /*
  * The independent walk of a recorded guest's SMMUv3 tables.
  *
- * Up: the self check, smmuv3-unmapped.c. Down: memory.c.
+ * Up: the self check, unmapped.c, smmuv3-player.c. Down: tables.c, memory.c.
  */
 #include "smmuv3-tables.h"
 
-#include "vendor.h"
-
-#include <string.h>
-
-#define BITS(word, high, low) \
-    (((guint64)(word) >> (low)) & (G_MAXUINT64 >> (63 - (high) + (low))))
-#define FIELD(word, high, low) \
-    ((word) & (G_MAXUINT64 >> (63 - (high)) & G_MAXUINT64 << (low)))
+#define BITS  TRACE_BITS
+#define FIELD TRACE_FIELD
 
 enum { CONFIG_ABORT = 0, CONFIG_BYPASS = 4, CONFIG_STAGE1 = 5 };
-
-const char *smmuv3_answer_name(const Smmuv3Answer *answer)
-{
-    static const char *const names[] = {
-        [SMMUV3_MAPPED] = "mapped",     [SMMUV3_BYPASSED] = "bypassed",
-        [SMMUV3_DISABLED] = "disabled", [SMMUV3_ABORTED] = "aborted",
-        [SMMUV3_UNMAPPED] = "unmapped",
-    };
-
-    return names[answer->kind];
-}
-
-/* A 64-bit register may be written in halves. */
-static void write_wide(guint64 *wide, guint64 base, const TraceLine *line)
-{
-    if (line->address == base && line->size == 8)
-        *wide = line->value;
-    else if (line->address == base && line->size == 4)
-        *wide = FIELD(*wide, 63, 32) | line->value;
-    else if (line->address == base + 4 && line->size == 4)
-        *wide = FIELD(*wide, 31, 0) | line->value << 32;
-}
 
 /* The queues (3.5): that of events is written by the device, and no P names it. */
 gboolean trace_smmuv3_cover(TraceSurvey *survey, const TraceLine *line)
@@ -51,9 +23,8 @@ gboolean trace_smmuv3_cover(TraceSurvey *survey, const TraceLine *line)
         guint64 *base = &survey->bases[i];
         guint64 size;
 
-        if (line->address != queues[i].offset && line->address != queues[i].offset + 4)
+        if (!trace_write_wide(base, queues[i].offset, line))
             continue;
-        write_wide(base, queues[i].offset, line);
         size = 1ULL << (MIN(BITS(*base, 4, 0), 19) + queues[i].entry_shift);
         return trace_cover_add_range(survey->cover, FIELD(*base, 51, 5) & ~(size - 1),
                                      size);
@@ -61,10 +32,21 @@ gboolean trace_smmuv3_cover(TraceSurvey *survey, const TraceLine *line)
     return TRUE;
 }
 
-void smmuv3_tables_write(Smmuv3Tables *tables, const TraceLine *line)
+static gpointer create(const TraceSurvey *survey, const TraceMemory *memory)
 {
-    write_wide(&tables->strtab_base, SMMU_STRTAB_BASE, line);
-    write_wide(&tables->cmdq_base, SMMU_CMDQ_BASE, line);
+    Smmuv3Tables *tables = g_new0(Smmuv3Tables, 1);
+
+    (void)survey;
+    tables->memory = memory;
+    return tables;
+}
+
+static void write_register(gpointer data, const TraceLine *line)
+{
+    Smmuv3Tables *tables = data;
+
+    trace_write_wide(&tables->strtab_base, SMMU_STRTAB_BASE, line);
+    trace_write_wide(&tables->cmdq_base, SMMU_CMDQ_BASE, line);
     switch (line->address) {
     case SMMU_CR0:
         tables->cr0 = line->value;
@@ -162,7 +144,7 @@ static gboolean start(const guint64 cd[4], Walk *walk)
 
 /* A page or block: FALSE when it faults all the same. */
 static gboolean finish(const Walk *walk, guint64 descriptor, guint shift,
-                       Smmuv3Answer *answer)
+                       TraceAnswer *answer)
 {
     guint64 offset_mask = (1ULL << shift) - 1;
 
@@ -176,7 +158,7 @@ static gboolean finish(const Walk *walk, guint64 descriptor, guint shift,
 }
 
 /* VMSAv8-64. */
-static gboolean walk_tables(Walk *walk, Smmuv3Answer *answer)
+static gboolean walk_tables(Walk *walk, TraceAnswer *answer)
 {
     guint stride = walk->granule - 3;
     guint level = 4 - (walk->input_bits - walk->granule + stride - 1) / stride;
@@ -208,53 +190,66 @@ static gboolean walk_tables(Walk *walk, Smmuv3Answer *answer)
 }
 
 static void stage1(const Smmuv3Tables *tables, const guint64 ste[2], guint64 iova,
-                   Smmuv3Answer *answer)
+                   TraceAnswer *answer)
 {
     guint64 cd[4];
-    Walk walk = {.tables = tables, .iova = iova};
+    Walk state = {.tables = tables, .iova = iova};
 
-    answer->kind = SMMUV3_ABORTED;
+    answer->kind = TRACE_ABORTED;
     if (BITS(ste[0], 63, 59) && BITS(ste[1], 1, 0) != 2) { /* S1DSS: not substream 0 */
         if (BITS(ste[1], 1, 0) == 1)
-            answer->kind = SMMUV3_BYPASSED;
+            answer->kind = TRACE_BYPASSED;
         return;
     }
     if (!fetch_cd(tables, ste, cd))
         return;
-    walk.big_endian = BITS(cd[0], 15, 15);
-    walk.no_af = BITS(cd[0], 35, 35);
-    answer->kind = SMMUV3_UNMAPPED;
-    answer->asid = BITS(cd[0], 63, 48);
-    if (!start(cd, &walk))
+    state.big_endian = BITS(cd[0], 15, 15);
+    state.no_af = BITS(cd[0], 35, 35);
+    answer->kind = TRACE_UNMAPPED;
+    answer->tag = BITS(cd[0], 63, 48);
+    if (!start(cd, &state))
         return;
-    answer->root = walk.table;
-    answer->granule = walk.granule;
-    if (walk_tables(&walk, answer))
-        answer->kind = SMMUV3_MAPPED;
+    answer->root = state.table;
+    answer->granule = state.granule;
+    if (walk_tables(&state, answer))
+        answer->kind = TRACE_MAPPED;
 }
 
-void smmuv3_tables_walk(const Smmuv3Tables *tables, guint32 sid, guint64 iova,
-                        Smmuv3Answer *ret_answer)
+static void walk(gconstpointer data, guint32 sid, guint64 iova, TraceAnswer *ret_answer)
 {
+    const Smmuv3Tables *tables = data;
     guint64 ste[2];
 
-    *ret_answer = (Smmuv3Answer){.kind = SMMUV3_ABORTED, .gpa = iova, .perms = 3};
+    *ret_answer = (TraceAnswer){.kind = TRACE_ABORTED, .gpa = iova, .perms = 3};
     if (!(tables->cr0 & 1)) {
         if (!(tables->gbpa >> 20 & 1))
-            ret_answer->kind = SMMUV3_DISABLED;
+            ret_answer->kind = TRACE_DISABLED;
         return;
     }
     if (!fetch_ste(tables, sid, ste) || !(ste[0] & 1))
         return;
     switch (BITS(ste[0], 3, 1)) {
     case CONFIG_BYPASS:
-        ret_answer->kind = SMMUV3_BYPASSED;
+        ret_answer->kind = TRACE_BYPASSED;
         break;
     case CONFIG_STAGE1:
         ret_answer->perms = 0;
         stage1(tables, ste, iova, ret_answer);
-        if (ret_answer->kind == SMMUV3_BYPASSED)
+        if (ret_answer->kind == TRACE_BYPASSED)
             ret_answer->perms = 3;
         break;
     }
 }
+
+/* Permissions. */
+static gboolean extra_fits(const TraceAnswer *answer, guint64 extra)
+{
+    return answer->perms == extra;
+}
+
+const TraceTablesOps trace_smmuv3_tables = {
+    .create = create,
+    .write = write_register,
+    .walk = walk,
+    .extra_fits = extra_fits,
+};

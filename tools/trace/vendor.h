@@ -8,12 +8,14 @@
 /*
  * What can be done with the recordings of one vendor: a row in vendor.c's table.
  *
- * A *player* takes a recording line by line. There are two a vendor: one plays it through a
- * whole device of the library with the emulator behind it as host; one holds the recording
- * against itself, its tables walked independently at each translation.
+ * A *player* takes a recording line by line. There are two: player.c plays it through a
+ * whole device of the library with the emulator behind it as host; self-check.c holds the
+ * recording against itself, its tables walked independently at each translation.
  */
 
 typedef struct TraceVendor TraceVendor;
+typedef struct TraceTablesOps TraceTablesOps; /* tables.h */
+typedef struct TraceUnitOps TraceUnitOps;     /* player.h */
 
 /* What a first pass over a recording finds. */
 typedef struct {
@@ -23,9 +25,10 @@ typedef struct {
     TraceCover *cover; /* every address that must be memory */
     GArray *sids;      /* guint32, every device that does DMA, by first appearance */
     GHashTable *known_sids;
-    GHashTable *first_read; /* register offset -> guint64, what its first R saw */
+    GHashTable *first_read; /* register offset -> TraceRead, what its first R saw */
     guint64 bases[2];       /* what the vendor's cover() remembers of registers */
     TraceRange doorbells;   /* DMA targets in the vendor's window; none: first > last */
+    GHashTable *left_out;   /* device -> const char *, why scout() leaves it to software */
 } TraceSurvey;
 
 TraceSurvey *trace_survey_new(const char *path, GError **error);
@@ -35,6 +38,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TraceSurvey, trace_survey_free)
 /* The value that the guest first read there; FALSE: it never did. */
 gboolean trace_survey_get_read(const TraceSurvey *survey, guint64 offset,
                                guint64 *ret_value);
+/*
+ * Of a 64-bit register that may be read in halves. *ret_known: the bits that the guest has
+ * looked at.
+ */
+guint64 trace_survey_get_wide(const TraceSurvey *survey, guint64 offset,
+                              guint64 *ret_known);
 
 typedef struct {
     /* Mandatory. NULL with an error when there is no playing it. */
@@ -52,6 +61,11 @@ typedef struct {
     void (*destroy)(gpointer player);
 } TracePlayerOps;
 
+/* Play a recording on memory, which has its contents afterwards. */
+gboolean trace_survey_play(const TraceSurvey *survey, const TraceMemory *memory,
+                           const TracePlayerOps *ops, gpointer player, TraceResult *result,
+                           GError **error);
+
 struct TraceVendor {
     const char *name;  /* in a recording's header */
     const char *title; /* for people */
@@ -60,9 +74,15 @@ struct TraceVendor {
      * IOMMU only writes. FALSE: too much of it.
      */
     gboolean (*cover)(TraceSurvey *survey, const TraceLine *line);
-    TraceRange msi_window;            /* writes there are interrupts, and it is no memory */
-    const TracePlayerOps *player;     /* NULL: the library has no device of this vendor */
-    const TracePlayerOps *self_check; /* NULL: its lines are parsed, and that is all */
+    /*
+     * Optional. A pass of its own before the recording is played, on memory that is thrown
+     * away: for what only tables and queues tell. It may add to survey->cover and
+     * survey->left_out.
+     */
+    gboolean (*scout)(TraceSurvey *survey, const TraceMemory *memory, GError **error);
+    TraceRange msi_window;        /* writes there are interrupts, and it is no memory */
+    const TraceTablesOps *tables; /* how to walk its tables */
+    const TraceUnitOps *unit;     /* NULL: the library is built without such a device */
 };
 
 /* NULL: not a vendor of recordings. */
@@ -72,8 +92,15 @@ const TraceVendor *trace_vendor_find(const char *name);
 gboolean trace_play(const char *path, gboolean self_check, TraceResult *result,
                     GError **error);
 
+extern const TracePlayerOps trace_self_check;
+
 gboolean trace_smmuv3_cover(TraceSurvey *survey, const TraceLine *line);
-extern const TracePlayerOps trace_smmuv3_player;
-extern const TracePlayerOps trace_smmuv3_self_check;
+extern const TraceTablesOps trace_smmuv3_tables;
+extern const TraceUnitOps trace_smmuv3_unit;
+
+gboolean trace_vtd_cover(TraceSurvey *survey, const TraceLine *line);
+gboolean trace_vtd_scout(TraceSurvey *survey, const TraceMemory *memory, GError **error);
+extern const TraceTablesOps trace_vtd_tables;
+extern const TraceUnitOps trace_vtd_unit;
 
 #endif
