@@ -160,3 +160,14 @@ int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, vo
         memcpy(arg, input, size);
     return ret;
 }
+
+int viommui_seam_write(const ViommuSeam *seam, int fd, const void *message, size_t size)
+{
+    ssize_t n;
+    int tries = 0;
+
+    do
+        n = seam->ops->write(seam->data, fd, message, size);
+    while (worth_another_try((int)n, &tries));
+    return n < 0 ? (int)n : (size_t)n == size ? 0 : -EIO;
+}

@@ -15,5 +15,7 @@ int viommui_seam_open(const ViommuSeam *seam, const char *path, int flags);
  */
 int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg,
                        size_t size);
+/* All of a message that is taken whole or not at all: 0, or a negated errno. */
+int viommui_seam_write(const ViommuSeam *seam, int fd, const void *message, size_t size);
 
 #endif

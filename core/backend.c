@@ -23,10 +23,12 @@ static ViommuResult finish(ViommuHost *host, ViommuHostDevice *device, ViommuiCa
 }
 
 ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice *device,
-                                        const void *data, gsize size, guint32 *ret_hwpt)
+                                        const ViommuiStage1 *stage1, guint32 *ret_hwpt)
 {
     guint32 hwpt = 0;
-    int err = -hv->host->ops->hwpt_alloc(hv->backend, device->backend, data, size, &hwpt);
+    int err =
+        -hv->host->ops->hwpt_alloc(hv->backend, device->backend, stage1->data, stage1->size,
+                                   stage1->page_requests ? hv->faults : NULL, &hwpt);
 
     if (!err)
         *ret_hwpt = hwpt;
@@ -58,34 +60,51 @@ static void explain_reserved(ViommuHostDevice *device, ViommuResult result)
     }
 }
 
-ViommuResult viommui_backend_attach(ViommuHostDevice *device, guint32 hwpt)
+static void explain_attach(const ViommuiSlot *slot, ViommuResult result, gboolean faults)
 {
-    ViommuHost *host = device->host;
-    ViommuResult result;
-    int err = -host->ops->attach(device->backend, VIOMMUI_NO_PASID, hwpt);
+    ViommuHostDevice *device = slot->device;
 
-    result = finish(host, device, VIOMMUI_CALL_ATTACH, err, VIOMMU_TRACE_ATTACH, hwpt);
-    if (result != VIOMMU_OK && viommui_tracing(host))
+    if (slot->pasid == VIOMMUI_NO_PASID)
         explain_reserved(device, result);
+    else
+        viommui_refuse(device->host, device, result, "that was PASID %u of %s", slot->pasid,
+                       device->name);
+    if (faults && result == VIOMMU_UNSUPPORTED)
+        viommui_refuse(device->host, device, result,
+                       "page requests were asked for: does %s have them?", device->name);
+}
+
+ViommuResult viommui_backend_attach(const ViommuiSlot *slot, guint32 hwpt)
+{
+    ViommuHostDevice *device = slot->device;
+    ViommuHost *host = device->host;
+    gboolean faults = slot->wanted.config && slot->wanted.config->page_requests;
+    ViommuiCall call = faults ? VIOMMUI_CALL_ATTACH_WITH_FAULTS : VIOMMUI_CALL_ATTACH;
+    int err = -host->ops->attach(device->backend, slot->pasid, hwpt);
+    ViommuResult result = finish(host, device, call, err, VIOMMU_TRACE_ATTACH, hwpt);
+
+    if (result != VIOMMU_OK && viommui_tracing(host))
+        explain_attach(slot, result, faults);
     return result;
 }
 
-ViommuResult viommui_backend_detach(ViommuHostDevice *device)
+ViommuResult viommui_backend_detach(const ViommuiSlot *slot)
 {
+    ViommuHostDevice *device = slot->device;
     ViommuHost *host = device->host;
     int err, tries = 0;
 
     /* The last resort against stale tables: here any failure is worth another try. */
     do
-        err = -host->ops->detach(device->backend, VIOMMUI_NO_PASID);
+        err = -host->ops->detach(device->backend, slot->pasid);
     while (err && ++tries < 3);
     return finish(host, device, VIOMMUI_CALL_DETACH, err, VIOMMU_TRACE_DETACH, 0);
 }
 
-ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, const void *entries,
-                                        gsize entry_size, guint n)
+ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, guint32 hwpt,
+                                        const void *entries, gsize entry_size, guint n)
 {
-    int err = -hv->host->ops->invalidate(hv->backend, entries, entry_size, n);
+    int err = -hv->host->ops->invalidate(hv->backend, hwpt, entries, entry_size, n);
 
     return finish(hv->host, NULL, VIOMMUI_CALL_INVALIDATE, err, VIOMMU_TRACE_INVALIDATE, n);
 }
@@ -114,4 +133,44 @@ ViommuResult viommui_backend_read_events(ViommuiHostViommu *hv, void *events,
     if (*ret_n_lost)
         viommui_trace(host, NULL, VIOMMU_TRACE_EVENTS_LOST, VIOMMU_OK, *ret_n_lost);
     return finish(host, NULL, VIOMMUI_CALL_EVENTS, err, VIOMMU_TRACE_EVENTS, *ret_n_events);
+}
+
+ViommuResult viommui_backend_read_page_requests(ViommuiHostViommu *hv,
+                                                ViommuiPageRequest *requests, gsize max,
+                                                gsize *ret_n)
+{
+    int err = -hv->host->ops->read_page_requests(hv->faults, requests, max, ret_n);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_PAGE_REQUESTS, err,
+                  VIOMMU_TRACE_PAGE_REQUESTS, *ret_n);
+}
+
+ViommuResult viommui_backend_respond(ViommuiHostViommu *hv, guint32 cookie,
+                                     gboolean success)
+{
+    int err = -hv->host->ops->respond(hv->faults, cookie, success);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_PAGE_RESPONSE, err,
+                  VIOMMU_TRACE_PAGE_RESPONSE, cookie);
+}
+
+gboolean viommui_backend_can_track_dirty(const ViommuiHostViommu *hv)
+{
+    return hv->host->ops->viommu_can_track_dirty(hv->backend);
+}
+
+ViommuResult viommui_backend_set_dirty_tracking(ViommuiHostViommu *hv, gboolean on)
+{
+    int err = -hv->host->ops->set_dirty_tracking(hv->backend, on);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_DIRTY, err, VIOMMU_TRACE_DIRTY_TRACKING,
+                  (guint64)on);
+}
+
+ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint64 size,
+                                       guint64 *bitmap, gboolean keep)
+{
+    int err = -hv->host->ops->get_dirty(hv->backend, gpa, size, bitmap, keep);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_DIRTY, err, VIOMMU_TRACE_DIRTY_READ, gpa);
 }

@@ -19,28 +19,78 @@
 
 #include <viommu/viommu.h>
 
-/* PASIDs are room in the types for now: only this one, the requester ID, is attached. */
+/* In place of a PASID: the requester ID, what DMA without a PASID goes by. */
 #define VIOMMUI_NO_PASID G_MAXUINT32
 
 typedef struct ViommuiSpace ViommuiSpace;                 /* guest memory of one VM */
 typedef struct ViommuiBackendDevice ViommuiBackendDevice; /* one physical function */
 typedef struct ViommuiBackendViommu ViommuiBackendViommu; /* one host vIOMMU */
 typedef struct ViommuiEventQueue ViommuiEventQueue;
+typedef struct ViommuiFaultQueue ViommuiFaultQueue; /* page requests of one host vIOMMU */
 
 /* The kinds of opaque bytes that vendors pass down: stage-1 configs and invalidations. */
 typedef enum {
-    VIOMMUI_DATA_ARM_SMMUV3, /* config: STE words 0 and 1; invalidation: one command; LE */
+    /* config: STE words 0 and 1; invalidation: one command of the host vIOMMU's; LE */
+    VIOMMUI_DATA_ARM_SMMUV3,
+    /* config: ViommuiVtdStage1; invalidation: ViommuiVtdInvalidation, of one HWPT's */
+    VIOMMUI_DATA_VTD,
 } ViommuiDataType;
+
+/* VT-d 9.6: what a PASID table entry says of its first stage. */
+typedef struct {
+    guint64 flags;         /* VIOMMUI_VTD_S1_... */
+    guint64 table;         /* FSPTPTR: guest-physical */
+    guint32 address_width; /* 48 or 57 */
+    guint32 reserved;      /* 0 */
+} ViommuiVtdStage1;
+
+enum {
+    VIOMMUI_VTD_S1_SRE = 1 << 0,
+    VIOMMUI_VTD_S1_EAFE = 1 << 1,
+    VIOMMUI_VTD_S1_WPE = 1 << 2,
+};
+
+/* For every device and PASID that the HWPT is attached to, caches of devices included. */
+typedef struct {
+    guint64 address;  /* a multiple of 4 KiB */
+    guint64 n_pages;  /* of 4 KiB; G_MAXUINT64: everything, with address 0 */
+    guint32 flags;    /* VIOMMUI_VTD_INV_LEAF */
+    guint32 reserved; /* 0 */
+} ViommuiVtdInvalidation;
+
+enum {
+    VIOMMUI_VTD_INV_LEAF = 1 << 0, /* paging-structure caches may stay */
+};
+
+/*
+ * A page request of a device, in the host's terms: devid is that of its
+ * ViommuHostDeviceInfo. All requests of a group, which the last one closes, have one
+ * cookie, and one answer.
+ */
+typedef struct {
+    guint32 devid;
+    gboolean has_pasid;
+    guint32 pasid;
+    guint32 group;
+    gboolean last;
+    gboolean read, write, execute, privileged; /* what the device wants to do there */
+    guint64 address;
+    guint32 cookie;
+} ViommuiPageRequest;
 
 /* Which host call failed: half of what classify() needs to know. */
 typedef enum {
     VIOMMUI_CALL_SET_UP, /* any of the set-up slots */
     VIOMMUI_CALL_HWPT_ALLOC,
     VIOMMUI_CALL_ATTACH,
+    VIOMMUI_CALL_ATTACH_WITH_FAULTS, /* to a HWPT that was made with a fault queue */
     VIOMMUI_CALL_DETACH,
     VIOMMUI_CALL_INVALIDATE,
     VIOMMUI_CALL_VDEVICE,
     VIOMMUI_CALL_EVENTS,
+    VIOMMUI_CALL_PAGE_REQUESTS,
+    VIOMMUI_CALL_PAGE_RESPONSE,
+    VIOMMUI_CALL_DIRTY,
 } ViommuiCall;
 
 /* Where a device comes from. fd: -1 when path is given. devid: 0 when not yet bound. */
@@ -95,12 +145,13 @@ typedef struct {
 
     /*
      * A host vIOMMU on the physical IOMMU of a device: a nesting parent over the
-     * space, and what the host keeps for one guest vIOMMU of this kind.
+     * space, and what the host keeps for one guest vIOMMU of this kind. pasids: its HWPTs
+     * are for PASIDs too.
      */
     gboolean (*viommu_new)(ViommuiSpace *space, ViommuiBackendDevice *device,
-                           ViommuiDataType type, ViommuiBackendViommu **ret_viommu,
-                           GError **error);
-    /* Its HWPTs, vDEVICEs and event queue are gone already. Cannot fail. */
+                           ViommuiDataType type, gboolean pasids,
+                           ViommuiBackendViommu **ret_viommu, GError **error);
+    /* Its HWPTs, vDEVICEs and queues are gone already. Cannot fail. */
     void (*viommu_free)(ViommuiBackendViommu *viommu);
 
     /*
@@ -111,26 +162,40 @@ typedef struct {
                                 ViommuiEventQueue **ret_queue, int *ret_fd, GError **error);
     void (*event_queue_free)(ViommuiEventQueue *queue);
 
+    /* A queue for page requests; *ret_fd as above. HWPTs made with it are gone before it.
+     */
+    gboolean (*fault_queue_new)(ViommuiBackendViommu *viommu, ViommuiFaultQueue **ret_queue,
+                                int *ret_fd, GError **error);
+    void (*fault_queue_free)(ViommuiFaultQueue *queue);
+
     /* --- data path ---------------------------------------------------------------- */
 
-    /* A nested HWPT of this config; HWPT IDs are never 0. */
+    /*
+     * A nested HWPT of this config; HWPT IDs are never 0. faults: where the page requests
+     * of devices attached to it go, or NULL.
+     */
     int (*hwpt_alloc)(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
-                      const void *data, gsize size, guint32 *ret_hwpt);
+                      const void *data, gsize size, ViommuiFaultQueue *faults,
+                      guint32 *ret_hwpt);
     void (*hwpt_free)(ViommuiBackendViommu *viommu, guint32 hwpt);
     /* The HWPT that translates by the parent alone. */
     guint32 (*viommu_get_parent)(ViommuiBackendViommu *viommu);
 
-    /* From detached or from any other HWPT; after a failure the state is unknown. */
+    /*
+     * From detached or from any other HWPT; after a failure the state is unknown. pasid:
+     * VIOMMUI_NO_PASID, or 1 and more; the HWPT is then of a viommu made with PASIDs.
+     */
     int (*attach)(ViommuiBackendDevice *device, guint32 pasid, guint32 hwpt);
     /* Afterwards DMA is refused. Detaching what is not attached succeeds. */
     int (*detach)(ViommuiBackendDevice *device, guint32 pasid);
 
     /*
-     * Issue n entries of entry_size bytes, in order. On failure nothing is known of any of
-     * them: core issues them again one at a time.
+     * Issue n entries of entry_size bytes, in order, aimed at a nested HWPT, or at the
+     * viommu (hwpt 0). On failure nothing is known of any of them: core issues them again
+     * one at a time.
      */
-    int (*invalidate)(ViommuiBackendViommu *viommu, const void *entries, gsize entry_size,
-                      guint n);
+    int (*invalidate)(ViommuiBackendViommu *viommu, guint32 hwpt, const void *entries,
+                      gsize entry_size, guint n);
 
     /* Name the device in the guest's terms; at most one name at a time. */
     int (*vdevice_alloc)(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
@@ -143,6 +208,24 @@ typedef struct {
      */
     int (*read_events)(ViommuiEventQueue *queue, void *events, gsize event_size,
                        gsize max_events, gsize *ret_n_events, guint64 *ret_n_lost);
+
+    /* Read up to max page requests, none of them twice. *ret_n is always written. */
+    int (*read_page_requests)(ViommuiFaultQueue *queue, ViommuiPageRequest *requests,
+                              gsize max, gsize *ret_n);
+    /* Answer the group of this cookie. */
+    int (*respond)(ViommuiFaultQueue *queue, guint32 cookie, gboolean success);
+
+    /* Whether the parent can record what devices write: optional, FALSE where it cannot. */
+    gboolean (*viommu_can_track_dirty)(ViommuiBackendViommu *viommu);
+    /* Switching it on forgets what was recorded before. */
+    int (*set_dirty_tracking)(ViommuiBackendViommu *viommu, gboolean on);
+    /*
+     * Set the bits of the 4 KiB pages from gpa, bit 0 of word 0 being that of gpa, that
+     * were written since the bits were last cleared, which `keep` leaves undone. All of the
+     * range is mapped; bits are never cleared in the bitmap.
+     */
+    int (*get_dirty)(ViommuiBackendViommu *viommu, guint64 gpa, guint64 size,
+                     guint64 *bitmap, gboolean keep);
 
     /* The class of a data-path failure (err > 0). */
     ViommuResult (*classify)(ViommuiCall call, int err);

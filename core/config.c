@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared stage-1 configs: one nested HWPT for each distinct (host vIOMMU, bytes), however
- * many devices use it.
+ * Shared stage-1 configs: one nested HWPT for each distinct (host vIOMMU, bytes, page
+ * requests or not), however many devices and PASIDs use it.
  *
  * Invariants: the host's table holds every live config, each with at least one reference;
  * the HWPT goes with the last one. Equality is of bytes; nothing here reads them. The data
@@ -15,7 +15,7 @@
 static guint config_hash(gconstpointer key)
 {
     const ViommuiConfig *config = key;
-    guint hash = g_direct_hash(config->viommu);
+    guint hash = g_direct_hash(config->viommu) + !!config->page_requests;
 
     for (gsize i = 0; i < config->size; i++)
         hash = hash * 33 + config->data[i];
@@ -27,7 +27,14 @@ static gboolean config_equal(gconstpointer a, gconstpointer b)
     const ViommuiConfig *x = a, *y = b;
 
     return x->viommu == y->viommu && x->size == y->size &&
-           !memcmp(x->data, y->data, x->size);
+           x->page_requests == y->page_requests && !memcmp(x->data, y->data, x->size);
+}
+
+gboolean viommui_config_is(const ViommuiConfig *config, const ViommuiStage1 *stage1)
+{
+    return config->size == stage1->size &&
+           config->page_requests == !!stage1->page_requests &&
+           !memcmp(config->data, stage1->data, stage1->size);
 }
 
 GHashTable *viommui_config_table_new(void)
@@ -42,16 +49,22 @@ ViommuiConfig *viommui_config_ref(ViommuiConfig *config)
 }
 
 ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
-                                const void *data, gsize size, ViommuiConfig **ret_config)
+                                const ViommuiStage1 *stage1, ViommuiConfig **ret_config)
 {
     GHashTable *configs = hv->host->configs;
-    ViommuiConfig *config = g_malloc0(sizeof *config + size);
+    ViommuiConfig *config;
     ViommuiConfig *existing;
     ViommuResult result;
 
+    if (stage1->page_requests && !hv->faults)
+        return viommui_refuse(hv->host, device, VIOMMU_UNSUPPORTED,
+                              "page requests of %s: its vIOMMU was made without them",
+                              device->name);
+    config = g_malloc0(sizeof *config + stage1->size);
     config->viommu = hv;
-    config->size = size;
-    memcpy(config->data, data, size);
+    config->page_requests = !!stage1->page_requests;
+    config->size = stage1->size;
+    memcpy(config->data, stage1->data, stage1->size);
 
     existing = g_hash_table_lookup(configs, config);
     if (existing) {
@@ -59,7 +72,7 @@ ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
         *ret_config = viommui_config_ref(existing);
         return VIOMMU_OK;
     }
-    result = viommui_backend_hwpt_alloc(hv, device, data, size, &config->hwpt);
+    result = viommui_backend_hwpt_alloc(hv, device, stage1, &config->hwpt);
     if (result != VIOMMU_OK) {
         g_free(config);
         return result;

@@ -26,6 +26,18 @@ typedef enum {
     VIOMMUI_NESTED,   /* DMA goes through the guest's config, then the parent */
 } ViommuiAttachmentKind;
 
+/* A guest's stage-1 configuration in the host's terms. */
+typedef struct {
+    const void *data;
+    gsize size;
+    /*
+     * Page requests of devices bound to it come to the host vIOMMU's fault queue.
+     * VIOMMU_UNSUPPORTED of a bind or replace: as far as the host knows, the device has
+     * none.
+     */
+    gboolean page_requests;
+} ViommuiStage1;
+
 /* What a failing verb leaves behind. */
 typedef enum {
     VIOMMUI_KEEP_OLD,    /* the attachment as it was, if that can be had */
@@ -54,7 +66,9 @@ typedef struct {
     const void *blocked_data;
     const void *identity_data;
     gsize data_size;
-    guint event_depth; /* 0: no event queue */
+    guint event_depth;      /* 0: no event queue */
+    gboolean pasids;        /* PASIDs of its devices can be attached */
+    gboolean page_requests; /* stage 1s may ask for them */
     /* An erratum: some invalidations must be issued again (viommui_batch_add). */
     gboolean invalidate_twice;
 } ViommuiHostViommuConfig;
@@ -79,13 +93,34 @@ ViommuResult viommui_host_viommu_read_events(ViommuiHostViommu *hv, void *events
                                              gsize event_size, gsize max_events,
                                              gsize *ret_n_events, guint64 *ret_n_lost);
 
+/* Polls readable while page requests wait; -1 where there is no fault queue. */
+int viommui_host_viommu_get_page_request_fd(ViommuiHostViommu *hv);
+/*
+ * Take page requests, group after group; fewer than `max`: that is all for now. Read until
+ * then before an attachment changes, since the host answers what is left (as invalid)
+ * when the attachment it came through ends, and gives its cookie to another.
+ */
+ViommuResult viommui_host_viommu_read_page_requests(ViommuiHostViommu *hv,
+                                                    ViommuiPageRequest *requests, gsize max,
+                                                    gsize *ret_n);
+/*
+ * Answer a group. success: the device may try again; else the access has failed.
+ * VIOMMU_GUEST_INVALID: no group of this cookie waits for an answer.
+ */
+ViommuResult viommui_host_viommu_respond(ViommuiHostViommu *hv, guint32 cookie,
+                                         gboolean success);
+
 /*
  * Serve a device by this host vIOMMU and block it in its form. VIOMMU_UNSUPPORTED:
- * the device is behind another physical IOMMU. A device in use elsewhere is refused.
+ * the device is behind another physical IOMMU; where BLOCKED is a detach, only the first
+ * other attachment finds that out. A device in use elsewhere is refused.
  */
 ViommuResult viommui_host_device_join(ViommuHostDevice *device, ViommuiHostViommu *hv);
-/* Undo: detached on the host and without a virtual ID. Cannot fail: what the host refuses
-   is tried again at the device's next change, and reported. */
+/*
+ * Undo: all PASIDs, then the requester ID, detached on the host, and without a virtual ID.
+ * Cannot fail: what the host refuses is tried again at the device's next change, and
+ * reported.
+ */
 void viommui_host_device_leave(ViommuHostDevice *device);
 
 /*
@@ -98,62 +133,84 @@ ViommuResult viommui_host_device_clear_virt_id(ViommuHostDevice *device);
 /* --- configs (config.c) --------------------------------------------------------------- */
 
 /*
- * The config of these bytes on this host vIOMMU: an existing one with one more reference,
+ * The config of this stage 1 on this host vIOMMU: an existing one with one more reference,
  * or a new HWPT. `device` is one that is about to use it.
  */
 ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
-                                const void *data, gsize size, ViommuiConfig **ret_config);
+                                const ViommuiStage1 *stage1, ViommuiConfig **ret_config);
+ViommuiConfig *viommui_config_ref(ViommuiConfig *config);
+/* Accepts NULL. */
 void viommui_config_unref(ViommuiConfig *config);
 
-/* --- the three verbs (host-device.c) -------------------------------------------------- */
+/* --- the three verbs (attachment.c) --------------------------------------------------- */
 
 /*
  * Each leaves the attachment as asked for, or as `on_failure` says; the caller
- * tells by the result. pasid: VIOMMUI_NO_PASID, or VIOMMU_UNSUPPORTED.
+ * tells by the result.
+ *
+ * pasid: VIOMMUI_NO_PASID for the requester ID, whose attachment is that of its IOMMU
+ * group; or a PASID of this device alone. VIOMMU_UNSUPPORTED: a PASID that the device does
+ * not have (PASID 0 is the host's own name for the requester ID), any PASID of a device
+ * that shares its group with another or whose host vIOMMU was made without them.
  */
 
-/* From BLOCKED or IDENTITY to NESTED(data). Bound to the same already: nothing to do. */
+/* From BLOCKED or IDENTITY to NESTED. Bound to the same already: nothing to do. */
 ViommuResult viommui_host_device_bind(ViommuHostDevice *device, guint32 pasid,
-                                      const void *data, gsize size,
+                                      const ViommuiStage1 *stage1,
                                       ViommuiOnFailure on_failure);
 /* From one NESTED to another. The same: nothing to do. */
 ViommuResult viommui_host_device_replace(ViommuHostDevice *device, guint32 pasid,
-                                         const void *data, gsize size,
+                                         const ViommuiStage1 *stage1,
                                          ViommuiOnFailure on_failure);
 /* To BLOCKED or IDENTITY. */
 ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
                                         ViommuiAttachmentKind to,
                                         ViommuiOnFailure on_failure);
+/*
+ * Attach anew what it has now, by way of a detach: nothing that the host has cached for it
+ * is left. It fails closed. BLOCKED: nothing to do.
+ */
+ViommuResult viommui_host_device_rebind(ViommuHostDevice *device, guint32 pasid);
 
 /* The host surely has it: bind and replace to this would make no call. */
 gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid,
-                                         const void *data, gsize size);
-/* What the device's own attachment is now, and whether a change waits for a retry. */
-ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device);
-gboolean viommui_host_device_is_pending(ViommuHostDevice *device);
+                                         const ViommuiStage1 *stage1);
+/* What the device's own attachment is now: BLOCKED for a PASID never attached. */
+ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device,
+                                                         guint32 pasid);
+/* What it is NESTED in, without a reference of the caller's; else NULL. */
+ViommuiConfig *viommui_host_device_get_config(ViommuHostDevice *device, guint32 pasid);
+/* A change waits for a retry. */
+gboolean viommui_host_device_is_pending(ViommuHostDevice *device, guint32 pasid);
 /*
  * Even blocking it was refused: it may still do DMA by what it had. It is tried again like
  * any change that was put off.
  */
-gboolean viommui_host_device_is_at_large(ViommuHostDevice *device);
+gboolean viommui_host_device_is_at_large(ViommuHostDevice *device, guint32 pasid);
 /* Try a put-off change again. */
-ViommuResult viommui_host_device_retry(ViommuHostDevice *device);
+ViommuResult viommui_host_device_retry(ViommuHostDevice *device, guint32 pasid);
 
 ViommuiHostViommu *viommui_host_device_get_viommu(ViommuHostDevice *device);
 
 /* --- invalidation (batch.c) ----------------------------------------------------------- */
 
 /*
- * A batch holds validated entries for one host vIOMMU in program order. Each carries the
- * index of the guest command it came from.
+ * A batch holds validated entries in program order, aimed at a whole host vIOMMU or at one
+ * HWPT of it. Each carries the index of the guest command it came from.
+ *
+ * config: NULL for the host vIOMMU, else the config whose HWPT it is; the batch has a
+ * reference to it, and so is to be freed before the host vIOMMU is.
  */
-ViommuiBatch *viommui_batch_new(ViommuiHostViommu *hv, gsize entry_size);
+ViommuiBatch *viommui_batch_new(ViommuiHostViommu *hv, ViommuiConfig *config,
+                                gsize entry_size);
 /* Entries not flushed are dropped. Accepts NULL. */
 void viommui_batch_free(ViommuiBatch *batch);
 gboolean viommui_batch_is_full(ViommuiBatch *batch);
 /* The batch is not full. twice: the host needs this kind of entry a second time. */
 void viommui_batch_add(ViommuiBatch *batch, const void *entry, gsize command,
                        gboolean twice);
+/* The entry added last, for the vendor to widen, until the next call; NULL: none. */
+void *viommui_batch_get_last(ViommuiBatch *batch);
 /*
  * Issue them. Afterwards the batch is empty. On failure *ret_command is the guest command
  * whose entry the host refused, with all before it done.

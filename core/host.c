@@ -44,9 +44,11 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
     host = g_new0(ViommuHost, 1);
     host->ops = ops;
     host->space = space;
+    host->shares_ioas = effective.ioas_id != 0;
     host->mappings = g_array_new(FALSE, FALSE, sizeof(ViommuiMapping));
     host->groups = g_hash_table_new(NULL, NULL);
     host->configs = viommui_config_table_new();
+    host->viommus = g_ptr_array_new();
     return host;
 }
 
@@ -72,6 +74,7 @@ void viommu_host_free(ViommuHost *host)
     g_array_unref(host->mappings);
     g_hash_table_unref(host->groups);
     g_hash_table_unref(host->configs);
+    g_ptr_array_unref(host->viommus);
     g_free(host);
 }
 
@@ -86,7 +89,7 @@ void viommui_host_let_go(ViommuHost *host)
 }
 
 /* The index of the first mapping that ends at or after gpa. */
-static guint find_mapping(ViommuHost *host, guint64 gpa)
+static guint find_index(ViommuHost *host, guint64 gpa)
 {
     guint low = 0, high = host->mappings->len;
 
@@ -103,7 +106,15 @@ static guint find_mapping(ViommuHost *host, guint64 gpa)
     return low;
 }
 
-static gboolean check_range(guint64 gpa, guint64 size, GError **error)
+const ViommuiMapping *viommui_host_find_mapping(ViommuHost *host, guint64 gpa)
+{
+    guint i = find_index(host, gpa);
+
+    return i < host->mappings->len ? &g_array_index(host->mappings, ViommuiMapping, i)
+                                   : NULL;
+}
+
+gboolean viommui_host_check_range(guint64 gpa, guint64 size, GError **error)
 {
     if (size == 0 || gpa + (size - 1) < gpa) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
@@ -115,32 +126,80 @@ static gboolean check_range(guint64 gpa, guint64 size, GError **error)
     return TRUE;
 }
 
+/* A host vIOMMU whose parent takes no read-only memory, or NULL. */
+static const ViommuiHostViommu *find_read_only_refused(ViommuHost *host)
+{
+    for (guint i = 0; i < host->viommus->len; i++) {
+        const ViommuiHostViommu *hv = host->viommus->pdata[i];
+
+        if (hv->read_only_refused)
+            return hv;
+    }
+    return NULL;
+}
+
+gboolean viommu_host_takes_read_only(ViommuHost *host)
+{
+    return !find_read_only_refused(host);
+}
+
+/* Asked here, since what the kernel answers is the same as to any other mistake. */
+static gboolean check_read_only(ViommuHost *host, const ViommuiMapping *mapping,
+                                GError **error)
+{
+    const ViommuiHostViommu *hv =
+        mapping->flags & VIOMMU_MAP_WRITE ? NULL : find_read_only_refused(host);
+
+    if (!hv)
+        return TRUE;
+    g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
+                "guest-physical 0x%" G_GINT64_MODIFIER
+                "x cannot be read-only: the IOMMU of %s has erratum 772415",
+                mapping->gpa, hv->name);
+    return FALSE;
+}
+
+gboolean viommui_host_check_all_writable(ViommuHost *host, const char *name, GError **error)
+{
+    for (guint i = 0; i < host->mappings->len; i++) {
+        const ViommuiMapping *mapping = &g_array_index(host->mappings, ViommuiMapping, i);
+
+        if (mapping->flags & VIOMMU_MAP_WRITE)
+            continue;
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
+                    "0x%" G_GINT64_MODIFIER
+                    "x bytes at guest-physical 0x%" G_GINT64_MODIFIER
+                    "x are read-only, which the IOMMU of %s does not take: erratum 772415",
+                    mapping->size, mapping->gpa, name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean map(ViommuHost *host, const ViommuiMapping *mapping, GError **error)
 {
-    guint i;
+    const ViommuiMapping *next;
 
-    if (!check_range(mapping->gpa, mapping->size, error))
+    if (!viommui_host_check_range(mapping->gpa, mapping->size, error))
         return FALSE;
     if (!(mapping->flags & (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE))) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
                     "map flags 0x%x allow neither reading nor writing", mapping->flags);
         return FALSE;
     }
-    i = find_mapping(host, mapping->gpa);
-    if (i < host->mappings->len) {
-        const ViommuiMapping *next = &g_array_index(host->mappings, ViommuiMapping, i);
-
-        if (next->gpa <= mapping->gpa + (mapping->size - 1)) {
-            g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
-                        "guest-physical 0x%" G_GINT64_MODIFIER
-                        "x overlaps what is mapped at 0x%" G_GINT64_MODIFIER "x",
-                        mapping->gpa, next->gpa);
-            return FALSE;
-        }
+    next = viommui_host_find_mapping(host, mapping->gpa);
+    if (next && next->gpa <= mapping->gpa + (mapping->size - 1)) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "guest-physical 0x%" G_GINT64_MODIFIER
+                    "x overlaps what is mapped at 0x%" G_GINT64_MODIFIER "x",
+                    mapping->gpa, next->gpa);
+        return FALSE;
     }
+    if (!check_read_only(host, mapping, error))
+        return FALSE;
     if (!host->ops->map(host->space, mapping, error))
         return FALSE;
-    g_array_insert_vals(host->mappings, i, mapping, 1);
+    g_array_insert_vals(host->mappings, find_index(host, mapping->gpa), mapping, 1);
     viommui_trace(host, NULL, VIOMMU_TRACE_MAP, VIOMMU_OK, mapping->gpa);
     return TRUE;
 }
@@ -169,13 +228,10 @@ gboolean viommu_host_map_fd(ViommuHost *host, guint64 gpa, guint64 size, int fd,
 gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError **error)
 {
     const ViommuiMapping *mapping;
-    guint i;
 
-    if (!check_range(gpa, size, error))
+    if (!viommui_host_check_range(gpa, size, error))
         return FALSE;
-    i = find_mapping(host, gpa);
-    mapping =
-        i < host->mappings->len ? &g_array_index(host->mappings, ViommuiMapping, i) : NULL;
+    mapping = viommui_host_find_mapping(host, gpa);
     if (!mapping || mapping->gpa != gpa || mapping->size != size) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
                     "no mapping was made of 0x%" G_GINT64_MODIFIER
@@ -185,7 +241,7 @@ gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError *
     }
     if (!host->ops->unmap(host->space, gpa, size, error))
         return FALSE;
-    g_array_remove_index(host->mappings, i);
+    g_array_remove_index(host->mappings, find_index(host, gpa));
     viommui_trace(host, NULL, VIOMMU_TRACE_UNMAP, VIOMMU_OK, gpa);
     return TRUE;
 }
@@ -193,12 +249,9 @@ gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError *
 gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
                                   guint64 *ret_gpa)
 {
-    guint i = find_mapping(host, start);
+    const ViommuiMapping *mapping = viommui_host_find_mapping(host, start);
 
-    if (i == host->mappings->len)
-        return FALSE;
-    const ViommuiMapping *mapping = &g_array_index(host->mappings, ViommuiMapping, i);
-    if (mapping->gpa > last)
+    if (!mapping || mapping->gpa > last)
         return FALSE;
     *ret_gpa = mapping->gpa;
     return TRUE;

@@ -5,21 +5,30 @@
 /*
  * What the files of core/ share among themselves, and nobody else sees.
  *
+ * Vocabulary: a *slot* is where a device may have an attachment: its requester ID, or one
+ * of its PASIDs; a *unit* is what the host attaches as one: the requester IDs of an
+ * IOMMU group, or one PASID of one device.
+ *
  * Ownership: the host owns its groups and the table of configs; a group lives as long
- * as it has members; a config as long as it has references; a host vIOMMU and a device
- * as long as their maker wants.
+ * as it has members, and has their requester IDs' unit; a config lives as long as it has
+ * references, a host vIOMMU and a device as long as their maker wants. A device owns its
+ * slots, and with a PASID's slot its unit.
  */
 
 #include "core.h"
 
 typedef struct ViommuiGroup ViommuiGroup;
+typedef struct ViommuiSlot ViommuiSlot;
 
 struct ViommuHost {
     const ViommuiBackendOps *ops;
     ViommuiSpace *space;
-    GArray *mappings;    /* ViommuiMapping, sorted by gpa */
-    GHashTable *groups;  /* group number -> ViommuiGroup */
-    GHashTable *configs; /* a set of ViommuiConfig, by content */
+    GArray *mappings;     /* ViommuiMapping, sorted by gpa */
+    GHashTable *groups;   /* group number -> ViommuiGroup */
+    GHashTable *configs;  /* a set of ViommuiConfig, by content */
+    GPtrArray *viommus;   /* ViommuiHostViommu, those that are made to the end */
+    gboolean shares_ioas; /* it was given one, which the VMM may map memory in itself */
+    gboolean tracks_dirty;
     guint n_devices;
     guint n_users;     /* vIOMMUs, those without a device too */
     GString *refusals; /* where a set-up call gathers the words of its failure, or NULL */
@@ -32,6 +41,23 @@ typedef struct {
     ViommuiConfig *config; /* a reference, for NESTED; else NULL */
 } ViommuiAttachment;
 
+typedef struct {
+    ViommuHost *host;
+    GPtrArray *members;  /* ViommuiSlot */
+    gboolean known;      /* FALSE: a host call failed; detach before anything else */
+    guint32 hwpt;        /* what all members are attached to; 0: detached */
+    GPtrArray *doubtful; /* configs let go of while the host may still have them attached */
+} ViommuiUnit;
+
+struct ViommuiSlot {
+    ViommuHostDevice *device;
+    guint32 pasid; /* VIOMMUI_NO_PASID: the requester ID */
+    ViommuiUnit *unit;
+    ViommuiAttachment wanted; /* as far as this device has a say in its unit */
+    gboolean is_pending;
+    ViommuiAttachment pending; /* what waits to be tried again */
+};
+
 struct ViommuHostDevice {
     ViommuHost *host;
     char *name;
@@ -40,79 +66,122 @@ struct ViommuHostDevice {
     ViommuiGroup *group;
     ViommuiHostViommu *viommu; /* NULL: unused */
     gboolean has_virt_id;
-    ViommuiAttachment wanted; /* as far as this device has a say in its group */
-    gboolean is_pending;
-    ViommuiAttachment pending; /* what waits to be tried again */
+    ViommuiSlot requester_id;
+    GHashTable *pasids; /* PASID -> ViommuiSlot, those that have something to remember */
 };
 
 struct ViommuiHostViommu {
     ViommuHost *host;
+    char *name; /* of the device that it was made for */
     ViommuiBackendViommu *backend;
-    ViommuiDataType type;
+    gboolean pasids;
+    gboolean read_only_refused; /* by its parent: erratum 772415 */
+    gboolean tracks_dirty;      /* dirty tracking is on */
     gboolean invalidate_twice;
     ViommuiConfig *blocked;  /* NULL: a detach */
     ViommuiConfig *identity; /* NULL: the parent */
     ViommuiEventQueue *events;
     int event_fd;
     guint event_depth; /* that its events were made with; 0: none */
+    ViommuiFaultQueue *faults;
+    int fault_fd;
 };
 
 struct ViommuiConfig {
     ViommuiHostViommu *viommu;
     guint n_refs;
     guint32 hwpt;
+    gboolean page_requests;
     gsize size;
     guint8 data[];
 };
 
 struct ViommuiGroup {
     ViommuHost *host;
-    int number;          /* VIOMMU_GROUP_ASK: unknown, so not shared */
-    GPtrArray *members;  /* ViommuHostDevice */
-    gboolean known;      /* FALSE: a host call failed; detach before anything else */
-    guint32 hwpt;        /* what all members are attached to; 0: detached */
-    GPtrArray *doubtful; /* configs let go of while the host may still have them attached */
+    int number; /* VIOMMU_GROUP_ASK: unknown, so not shared */
+    ViommuiUnit unit;
 };
 
 /* --- host.c --- */
+/* The first mapping that ends at or after gpa, or NULL; until the next change. */
+const ViommuiMapping *viommui_host_find_mapping(ViommuHost *host, guint64 gpa);
+gboolean viommui_host_check_range(guint64 gpa, guint64 size, GError **error);
+/* For the host IOMMU in front of the device of this name, which demands it. */
+gboolean viommui_host_check_all_writable(ViommuHost *host, const char *name,
+                                         GError **error);
 /* Whether guest memory lies within start to last (inclusive), and where that begins. */
 gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
                                   guint64 *ret_gpa);
 
 /* --- config.c --- */
 GHashTable *viommui_config_table_new(void);
-ViommuiConfig *viommui_config_ref(ViommuiConfig *config);
+/* The config is of these bytes, and treats page requests alike. */
+gboolean viommui_config_is(const ViommuiConfig *config, const ViommuiStage1 *stage1);
+
+/* --- dirty.c --- */
+/* A host vIOMMU made while dirty tracking is on has it on too. */
+gboolean viommui_host_viommu_track_dirty(ViommuiHostViommu *hv, GError **error);
+
+/* --- unit.c --- */
+void viommui_unit_init(ViommuiUnit *unit, ViommuHost *host);
+void viommui_unit_clear(ViommuiUnit *unit);
+/* Attach every member to what all of them want together; where they differ, BLOCKED. */
+ViommuResult viommui_unit_apply(ViommuiUnit *unit);
+/*
+ * The same when there is nobody to tell: if the host will not have the members attached
+ * (SMMUv3 wants every one of a group to have a name), they want BLOCKED from now on.
+ */
+void viommui_unit_apply_or_block(ViommuiUnit *unit);
+/* Detach everybody: the last resort, and BLOCKED where there is no better form of it. */
+ViommuResult viommui_unit_detach(ViommuiUnit *unit);
+/* A member that wants something else than this one, both unblocked; NULL: all agree. */
+const ViommuiSlot *viommui_unit_find_conflict(const ViommuiSlot *slot);
+/* Let go of a config (or NULL) as soon as no member can be attached to it. */
+void viommui_unit_drop(ViommuiUnit *unit, ViommuiConfig *config);
+/* Let go of them all now: what is attached still is lost until the host is closed. */
+void viommui_unit_drop_all(ViommuiUnit *unit);
 
 /* --- group.c --- */
 ViommuiGroup *viommui_group_join(ViommuHostDevice *device, int number, gboolean known);
 void viommui_group_leave(ViommuHostDevice *device);
-/* Attach every member to what all of them want together; where they differ, BLOCKED. */
-ViommuResult viommui_group_apply(ViommuiGroup *group);
-/* A member that wants something else than this one, both unblocked; NULL: all agree. */
-ViommuHostDevice *viommui_group_find_conflict(ViommuHostDevice *device);
 /* A member in the hands of another host vIOMMU than this, or NULL. */
 const ViommuHostDevice *viommui_group_find_stranger(const ViommuiGroup *group,
                                                     const ViommuiHostViommu *hv);
-/* Detach everybody: the last resort, and BLOCKED where there is no better form of it. */
-ViommuResult viommui_group_detach(ViommuiGroup *group);
-/* Let go of a config (or NULL) as soon as no member can be attached to it. */
-void viommui_group_drop(ViommuiGroup *group, ViommuiConfig *config);
-/* Let go of them all now: what is attached still is lost until the host is closed. */
-void viommui_group_drop_all(ViommuiGroup *group);
+/* A member other than this device, or NULL. */
+const ViommuHostDevice *viommui_group_find_other(const ViommuHostDevice *device);
+
+/* --- attachment.c --- */
+/* Of a new device, which has its group. */
+void viommui_slots_init(ViommuHostDevice *device);
+void viommui_slots_clear(ViommuHostDevice *device);
+/* Detach all PASIDs, those too that could not be before; FALSE: some still cannot be. */
+gboolean viommui_slots_leave_pasids(ViommuHostDevice *device);
+/* Detach the requester ID too. What the host refuses is tried again at the next change. */
+void viommui_slots_leave(ViommuHostDevice *device);
 
 /* --- backend.c: one wrapper for each data-path slot: classifies, traces --- */
 ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice *device,
-                                        const void *data, gsize size, guint32 *ret_hwpt);
+                                        const ViommuiStage1 *stage1, guint32 *ret_hwpt);
 void viommui_backend_hwpt_free(ViommuiHostViommu *hv, guint32 hwpt);
-ViommuResult viommui_backend_attach(ViommuHostDevice *device, guint32 hwpt);
-ViommuResult viommui_backend_detach(ViommuHostDevice *device);
-ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, const void *entries,
-                                        gsize entry_size, guint n);
+ViommuResult viommui_backend_attach(const ViommuiSlot *slot, guint32 hwpt);
+ViommuResult viommui_backend_detach(const ViommuiSlot *slot);
+/* hwpt: that of a config, or 0 for the whole host vIOMMU. */
+ViommuResult viommui_backend_invalidate(ViommuiHostViommu *hv, guint32 hwpt,
+                                        const void *entries, gsize entry_size, guint n);
 ViommuResult viommui_backend_vdevice_alloc(ViommuHostDevice *device, guint64 virt_id);
 void viommui_backend_vdevice_free(ViommuHostDevice *device);
 ViommuResult viommui_backend_read_events(ViommuiHostViommu *hv, void *events,
                                          gsize event_size, gsize max_events,
                                          gsize *ret_n_events, guint64 *ret_n_lost);
+ViommuResult viommui_backend_read_page_requests(ViommuiHostViommu *hv,
+                                                ViommuiPageRequest *requests, gsize max,
+                                                gsize *ret_n);
+ViommuResult viommui_backend_respond(ViommuiHostViommu *hv, guint32 cookie,
+                                     gboolean success);
+gboolean viommui_backend_can_track_dirty(const ViommuiHostViommu *hv);
+ViommuResult viommui_backend_set_dirty_tracking(ViommuiHostViommu *hv, gboolean on);
+ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint64 size,
+                                       guint64 *bitmap, gboolean keep);
 
 /* --- trace.c --- */
 void viommui_trace_slow(ViommuHost *host, ViommuHostDevice *device, ViommuTracePoint point,

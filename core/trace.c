@@ -17,6 +17,10 @@ static const char *const point_names[] = {
     [VIOMMU_TRACE_VDEVICE] = "vdevice",
     [VIOMMU_TRACE_EVENTS] = "events",
     [VIOMMU_TRACE_EVENTS_LOST] = "events-lost",
+    [VIOMMU_TRACE_PAGE_REQUESTS] = "page-requests",
+    [VIOMMU_TRACE_PAGE_RESPONSE] = "page-response",
+    [VIOMMU_TRACE_DIRTY_TRACKING] = "dirty-tracking",
+    [VIOMMU_TRACE_DIRTY_READ] = "dirty-read",
     [VIOMMU_TRACE_REFUSED] = "refused",
 };
 

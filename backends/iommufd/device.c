@@ -62,6 +62,7 @@ static gboolean read_info(ViommuiBackendDevice *device, ViommuHostDeviceInfo *re
         break;
     case IOMMU_HW_INFO_TYPE_INTEL_VTD:
         ret_info->type = VIOMMU_IOMMU_INTEL_VTD;
+        viommui_iommufd_read_vtd_info(&raw.vtd, ret_info);
         break;
     case IOMMU_HW_INFO_TYPE_ARM_SMMUV3:
         ret_info->type = VIOMMU_IOMMU_ARM_SMMUV3;
@@ -118,6 +119,7 @@ gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSou
         viommui_iommufd_device_close(device);
         return FALSE;
     }
+    device->dirty_tracking = info.dirty_tracking;
     /* The path given may be a link, or another name for the node. */
     opened = viommui_iommufd_find_path(space->seam, device->fd);
     if (group == VIOMMU_GROUP_ASK)
@@ -155,8 +157,10 @@ int viommui_iommufd_attach(ViommuiBackendDevice *device, guint32 pasid, guint32 
 {
     struct vfio_device_attach_iommufd_pt cmd = {.argsz = sizeof cmd, .pt_id = hwpt};
 
-    if (pasid != VIOMMUI_NO_PASID)
-        return -EOPNOTSUPP;
+    if (pasid != VIOMMUI_NO_PASID) {
+        cmd.flags = VFIO_DEVICE_ATTACH_PASID;
+        cmd.pasid = pasid;
+    }
     return viommui_seam_ioctl(device->space->seam, device->fd,
                               VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd, sizeof cmd);
 }
@@ -165,8 +169,10 @@ int viommui_iommufd_detach(ViommuiBackendDevice *device, guint32 pasid)
 {
     struct vfio_device_detach_iommufd_pt cmd = {.argsz = sizeof cmd};
 
-    if (pasid != VIOMMUI_NO_PASID)
-        return -EOPNOTSUPP;
+    if (pasid != VIOMMUI_NO_PASID) {
+        cmd.flags = VFIO_DEVICE_DETACH_PASID;
+        cmd.pasid = pasid;
+    }
     return viommui_seam_ioctl(device->space->seam, device->fd,
                               VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd, sizeof cmd);
 }
@@ -182,6 +188,8 @@ int viommui_iommufd_vdevice_alloc(ViommuiBackendViommu *viommu,
     };
     int ret;
 
+    if (!viommu->id)
+        return -EOPNOTSUPP;
     viommui_iommufd_vdevice_free(device);
     ret = viommui_iommufd_ioctl(device->space, IOMMU_VDEVICE_ALLOC, &cmd, sizeof cmd);
     if (ret == 0)

@@ -44,6 +44,18 @@ static ViommuResult classify_set_up(int err)
     }
 }
 
+static gboolean is_attach(ViommuiCall call)
+{
+    return call == VIOMMUI_CALL_ATTACH || call == VIOMMUI_CALL_ATTACH_WITH_FAULTS;
+}
+
+/* EINVAL of these is about what the guest or the VMM asked for. */
+static gboolean is_about_arguments(ViommuiCall call)
+{
+    return call == VIOMMUI_CALL_INVALIDATE || call == VIOMMUI_CALL_PAGE_RESPONSE ||
+           call == VIOMMUI_CALL_DIRTY;
+}
+
 ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
 {
     if (call == VIOMMUI_CALL_SET_UP)
@@ -62,9 +74,12 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
         return VIOMMU_UNSUPPORTED;
     case ENOENT: /* of an attach: a device of the group has no vDEVICE; the HWPT is our own
                   */
-        return call == VIOMMUI_CALL_ATTACH ? VIOMMU_UNSUPPORTED : VIOMMU_HOST_GONE;
-    case EINVAL: /* of an attach or vDEVICE: this device and this HWPT do not go together */
-        return call == VIOMMUI_CALL_INVALIDATE ? VIOMMU_GUEST_INVALID : VIOMMU_UNSUPPORTED;
+        return is_attach(call) ? VIOMMU_UNSUPPORTED : VIOMMU_HOST_GONE;
+    case EINVAL: /* of most, that this device and this HWPT do not go together */
+        return is_about_arguments(call) ? VIOMMU_GUEST_INVALID : VIOMMU_UNSUPPORTED;
+    case ENODEV: /* of a HWPT with page requests: the device has none */
+        return call == VIOMMUI_CALL_ATTACH_WITH_FAULTS ? VIOMMU_UNSUPPORTED
+                                                       : VIOMMU_HOST_GONE;
     case EEXIST: /* two devices by one name */
         return call == VIOMMUI_CALL_VDEVICE ? VIOMMU_GUEST_INVALID : VIOMMU_HOST_GONE;
     case EIO: /* the uAPI keeps it for what the guest wrote */
@@ -104,6 +119,8 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .viommu_get_parent = viommui_iommufd_viommu_get_parent,
     .event_queue_new = viommui_iommufd_event_queue_new,
     .event_queue_free = viommui_iommufd_event_queue_free,
+    .fault_queue_new = viommui_iommufd_fault_queue_new,
+    .fault_queue_free = viommui_iommufd_fault_queue_free,
     .hwpt_alloc = viommui_iommufd_hwpt_alloc,
     .hwpt_free = viommui_iommufd_hwpt_free,
     .attach = viommui_iommufd_attach,
@@ -112,5 +129,10 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .vdevice_alloc = viommui_iommufd_vdevice_alloc,
     .vdevice_free = viommui_iommufd_vdevice_free,
     .read_events = viommui_iommufd_read_events,
+    .read_page_requests = viommui_iommufd_read_page_requests,
+    .respond = viommui_iommufd_respond,
+    .viommu_can_track_dirty = viommui_iommufd_can_track_dirty,
+    .set_dirty_tracking = viommui_iommufd_set_dirty_tracking,
+    .get_dirty = viommui_iommufd_get_dirty,
     .classify = viommui_iommufd_classify,
 };

@@ -5,8 +5,8 @@
 /*
  * What the files of this backend share. One file per kernel object: ioas.c, device.c (the
  * VFIO cdev and its vDEVICE), viommu.c (nesting parent, vIOMMU, nested HWPTs,
- * invalidation), veventq.c; find.c knows sysfs, smmuv3.c what is particular to that vendor,
- * and iommufd.c holds the ops.
+ * invalidation), dirty.c (what a parent records), veventq.c, fault-queue.c; find.c knows
+ * sysfs, smmuv3.c and vtd.c what is particular to those, and iommufd.c holds the ops.
  *
  * Up the path: core/backend.h. Down the path: the seam. ioctl semantics: the kernel's
  * include/uapi/linux/iommufd.h and vfio.h, Linux 7.3.
@@ -30,15 +30,28 @@ struct ViommuiBackendDevice {
     int fd;
     gboolean owns_fd;
     guint32 devid;
-    guint32 vdevice;  /* 0: none */
-    GArray *reserved; /* ViommuReservedRegion */
+    gboolean dirty_tracking; /* its IOMMU can do it */
+    guint32 vdevice;         /* 0: none */
+    GArray *reserved;        /* ViommuReservedRegion */
 };
+
+/* The kernel's numbers for the neutral data types, and what is there of each. */
+typedef struct {
+    guint32 viommu_type; /* 0: nested HWPTs come from the parent, and there are no events */
+    guint32 veventq_type;
+    guint32 hwpt_data_type;
+    guint32 invalidate_data_type;
+    gsize event_size;
+    gboolean tracks_dirty; /* nesting parents can, where the device's IOMMU can */
+} ViommuiIommufdTypes;
 
 struct ViommuiBackendViommu {
     ViommuiSpace *space;
-    ViommuiDataType type;
+    const ViommuiIommufdTypes *types;
+    gboolean pasids;
+    gboolean tracks_dirty;
     guint32 parent;
-    guint32 id;
+    guint32 id; /* 0: the kernel has no vIOMMU object of this type */
 };
 
 /* 0 or a negated errno. */
@@ -87,15 +100,33 @@ void viommui_iommufd_vdevice_free(ViommuiBackendDevice *device);
 
 /* --- viommu.c --- */
 gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *device,
-                                    ViommuiDataType type, ViommuiBackendViommu **ret_viommu,
-                                    GError **error);
+                                    ViommuiDataType type, gboolean pasids,
+                                    ViommuiBackendViommu **ret_viommu, GError **error);
 void viommui_iommufd_viommu_free(ViommuiBackendViommu *viommu);
 guint32 viommui_iommufd_viommu_get_parent(ViommuiBackendViommu *viommu);
 int viommui_iommufd_hwpt_alloc(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
-                               const void *data, gsize size, guint32 *ret_hwpt);
+                               const void *data, gsize size, ViommuiFaultQueue *faults,
+                               guint32 *ret_hwpt);
 void viommui_iommufd_hwpt_free(ViommuiBackendViommu *viommu, guint32 hwpt);
-int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, const void *entries,
-                               gsize entry_size, guint n);
+int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, guint32 hwpt,
+                               const void *entries, gsize entry_size, guint n);
+
+/* --- dirty.c --- */
+gboolean viommui_iommufd_can_track_dirty(ViommuiBackendViommu *viommu);
+int viommui_iommufd_set_dirty_tracking(ViommuiBackendViommu *viommu, gboolean on);
+int viommui_iommufd_get_dirty(ViommuiBackendViommu *viommu, guint64 gpa, guint64 size,
+                              guint64 *bitmap, gboolean keep);
+
+/* --- fault-queue.c --- */
+gboolean viommui_iommufd_fault_queue_new(ViommuiBackendViommu *viommu,
+                                         ViommuiFaultQueue **ret_queue, int *ret_fd,
+                                         GError **error);
+void viommui_iommufd_fault_queue_free(ViommuiFaultQueue *queue);
+guint32 viommui_iommufd_fault_queue_get_id(const ViommuiFaultQueue *queue);
+int viommui_iommufd_read_page_requests(ViommuiFaultQueue *queue,
+                                       ViommuiPageRequest *requests, gsize max,
+                                       gsize *ret_n);
+int viommui_iommufd_respond(ViommuiFaultQueue *queue, guint32 cookie, gboolean success);
 
 /* --- veventq.c --- */
 gboolean viommui_iommufd_event_queue_new(ViommuiBackendViommu *viommu, guint depth,
@@ -106,17 +137,13 @@ int viommui_iommufd_read_events(ViommuiEventQueue *queue, void *events, gsize ev
                                 gsize max_events, gsize *ret_n_events, guint64 *ret_n_lost);
 
 /* --- smmuv3.c --- */
-/* The kernel's numbers for the neutral data types. */
-typedef struct {
-    guint32 viommu_type;
-    guint32 veventq_type;
-    guint32 hwpt_data_type;
-    guint32 invalidate_data_type;
-    gsize event_size;
-} ViommuiIommufdTypes;
-
-const ViommuiIommufdTypes *viommui_iommufd_types(ViommuiDataType type);
+extern const ViommuiIommufdTypes viommui_iommufd_smmuv3_types;
 void viommui_iommufd_read_smmuv3_info(const struct iommu_hw_info_arm_smmuv3 *raw,
                                       ViommuHostDeviceInfo *ret_info);
+
+/* --- vtd.c --- */
+extern const ViommuiIommufdTypes viommui_iommufd_vtd_types;
+void viommui_iommufd_read_vtd_info(const struct iommu_hw_info_vtd *raw,
+                                   ViommuHostDeviceInfo *ret_info);
 
 #endif

@@ -9,21 +9,13 @@ G_STATIC_ASSERT(sizeof(struct iommu_hwpt_arm_smmuv3) == 16);
 G_STATIC_ASSERT(sizeof(struct iommu_viommu_arm_smmuv3_invalidate) == 16);
 G_STATIC_ASSERT(sizeof(struct iommu_vevent_arm_smmuv3) == 32);
 
-const ViommuiIommufdTypes *viommui_iommufd_types(ViommuiDataType type)
-{
-    static const ViommuiIommufdTypes types[] = {
-        [VIOMMUI_DATA_ARM_SMMUV3] =
-            {
-                .viommu_type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
-                .veventq_type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-                .hwpt_data_type = IOMMU_HWPT_DATA_ARM_SMMUV3,
-                .invalidate_data_type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
-                .event_size = sizeof(struct iommu_vevent_arm_smmuv3),
-            },
-    };
-
-    return &types[type];
-}
+const ViommuiIommufdTypes viommui_iommufd_smmuv3_types = {
+    .viommu_type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+    .veventq_type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+    .hwpt_data_type = IOMMU_HWPT_DATA_ARM_SMMUV3,
+    .invalidate_data_type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+    .event_size = sizeof(struct iommu_vevent_arm_smmuv3),
+};
 
 void viommui_iommufd_read_smmuv3_info(const struct iommu_hw_info_arm_smmuv3 *raw,
                                       ViommuHostDeviceInfo *ret_info)

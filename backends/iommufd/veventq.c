@@ -33,16 +33,18 @@ gboolean viommui_iommufd_event_queue_new(ViommuiBackendViommu *viommu, guint dep
                                          ViommuiEventQueue **ret_queue, int *ret_fd,
                                          GError **error)
 {
-    const ViommuiIommufdTypes *types = viommui_iommufd_types(viommu->type);
+    const ViommuiIommufdTypes *types = viommu->types;
     struct iommu_veventq_alloc cmd = {
         .size = sizeof cmd,
         .viommu_id = viommu->id,
         .type = types->veventq_type,
         .veventq_depth = depth,
     };
-    int ret = viommui_iommufd_ioctl(viommu->space, IOMMU_VEVENTQ_ALLOC, &cmd, sizeof cmd);
+    int ret = -EOPNOTSUPP;
     ViommuiEventQueue *queue;
 
+    if (viommu->id)
+        ret = viommui_iommufd_ioctl(viommu->space, IOMMU_VEVENTQ_ALLOC, &cmd, sizeof cmd);
     if (ret < 0) {
         viommui_iommufd_set_error(error, -ret, "the host gives no event queue of depth %u",
                                   depth);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A viommu of one physical IOMMU for one guest vIOMMU: the nesting parent, the kernel's
- * vIOMMU object over it, nested HWPTs and the invalidation of what they cache.
+ * vIOMMU object over it where there is one, nested HWPTs and the invalidation of what they
+ * cache.
  *
  * One parent for each viommu: on SMMUv3 the parent carries the VMID, and two guest
  * vIOMMUs on one would see each other's ASIDs.
@@ -9,18 +10,31 @@
 
 #include "iommufd.h"
 
-static int parent_alloc(ViommuiSpace *space, guint32 devid, guint32 *ret_parent)
+/* The vendors' numbers. */
+static const ViommuiIommufdTypes *const types[] = {
+    [VIOMMUI_DATA_ARM_SMMUV3] = &viommui_iommufd_smmuv3_types,
+    [VIOMMUI_DATA_VTD] = &viommui_iommufd_vtd_types,
+};
+
+/* Every HWPT of a viommu with PASIDs has it, or none could be beside one that has not. */
+static guint32 pasid_flag(const ViommuiBackendViommu *viommu)
+{
+    return viommu->pasids ? IOMMU_HWPT_ALLOC_PASID : 0;
+}
+
+static int parent_alloc(ViommuiBackendViommu *viommu, guint32 devid)
 {
     struct iommu_hwpt_alloc cmd = {
         .size = sizeof cmd,
-        .flags = IOMMU_HWPT_ALLOC_NEST_PARENT,
+        .flags = IOMMU_HWPT_ALLOC_NEST_PARENT | pasid_flag(viommu) |
+                 (viommu->tracks_dirty ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0),
         .dev_id = devid,
-        .pt_id = space->ioas,
+        .pt_id = viommu->space->ioas,
     };
-    int ret = viommui_iommufd_ioctl(space, IOMMU_HWPT_ALLOC, &cmd, sizeof cmd);
+    int ret = viommui_iommufd_ioctl(viommu->space, IOMMU_HWPT_ALLOC, &cmd, sizeof cmd);
 
     if (ret == 0)
-        *ret_parent = cmd.out_hwpt_id;
+        viommu->parent = cmd.out_hwpt_id;
     return ret;
 }
 
@@ -28,33 +42,38 @@ static int viommu_alloc(ViommuiBackendViommu *viommu, guint32 devid)
 {
     struct iommu_viommu_alloc cmd = {
         .size = sizeof cmd,
-        .type = viommui_iommufd_types(viommu->type)->viommu_type,
+        .type = viommu->types->viommu_type,
         .dev_id = devid,
         .hwpt_id = viommu->parent,
     };
-    int ret = viommui_iommufd_ioctl(viommu->space, IOMMU_VIOMMU_ALLOC, &cmd, sizeof cmd);
+    int ret;
 
+    if (!cmd.type)
+        return 0;
+    ret = viommui_iommufd_ioctl(viommu->space, IOMMU_VIOMMU_ALLOC, &cmd, sizeof cmd);
     if (ret == 0)
         viommu->id = cmd.out_viommu_id;
     return ret;
 }
 
 gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *device,
-                                    ViommuiDataType type, ViommuiBackendViommu **ret_viommu,
-                                    GError **error)
+                                    ViommuiDataType type, gboolean pasids,
+                                    ViommuiBackendViommu **ret_viommu, GError **error)
 {
     ViommuiBackendViommu *viommu = g_new0(ViommuiBackendViommu, 1);
     int ret;
 
     viommu->space = space;
-    viommu->type = type;
-    ret = parent_alloc(space, device->devid, &viommu->parent);
+    viommu->types = types[type];
+    viommu->pasids = pasids;
+    viommu->tracks_dirty = viommu->types->tracks_dirty && device->dirty_tracking;
+    ret = parent_alloc(viommu, device->devid);
     if (ret < 0) {
         viommui_iommufd_set_error(
             error, -ret,
-            "the IOMMU of device %u gives no nesting parent: it cannot "
+            "the IOMMU of device %u gives no nesting parent%s: it cannot "
             "nest, or refuses the guest memory mapped so far",
-            device->devid);
+            device->devid, pasids ? " for PASIDs" : "");
         g_free(viommu);
         return FALSE;
     }
@@ -75,7 +94,8 @@ gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *d
 
 void viommui_iommufd_viommu_free(ViommuiBackendViommu *viommu)
 {
-    viommui_iommufd_destroy(viommu->space, viommu->id);
+    if (viommu->id)
+        viommui_iommufd_destroy(viommu->space, viommu->id);
     viommui_iommufd_destroy(viommu->space, viommu->parent);
     g_free(viommu);
 }
@@ -86,15 +106,18 @@ guint32 viommui_iommufd_viommu_get_parent(ViommuiBackendViommu *viommu)
 }
 
 int viommui_iommufd_hwpt_alloc(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
-                               const void *data, gsize size, guint32 *ret_hwpt)
+                               const void *data, gsize size, ViommuiFaultQueue *faults,
+                               guint32 *ret_hwpt)
 {
     struct iommu_hwpt_alloc cmd = {
         .size = sizeof cmd,
+        .flags = pasid_flag(viommu) | (faults ? IOMMU_HWPT_FAULT_ID_VALID : 0),
         .dev_id = device->devid,
-        .pt_id = viommu->id,
-        .data_type = viommui_iommufd_types(viommu->type)->hwpt_data_type,
+        .pt_id = viommu->id ? viommu->id : viommu->parent,
+        .data_type = viommu->types->hwpt_data_type,
         .data_len = size,
         .data_uptr = (guintptr)data,
+        .fault_id = faults ? viommui_iommufd_fault_queue_get_id(faults) : 0,
     };
     int ret = viommui_iommufd_ioctl(viommu->space, IOMMU_HWPT_ALLOC, &cmd, sizeof cmd);
 
@@ -108,14 +131,14 @@ void viommui_iommufd_hwpt_free(ViommuiBackendViommu *viommu, guint32 hwpt)
     viommui_iommufd_destroy(viommu->space, hwpt);
 }
 
-int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, const void *entries,
-                               gsize entry_size, guint n)
+int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, guint32 hwpt,
+                               const void *entries, gsize entry_size, guint n)
 {
     struct iommu_hwpt_invalidate cmd = {
         .size = sizeof cmd,
-        .hwpt_id = viommu->id,
+        .hwpt_id = hwpt ? hwpt : viommu->id,
         .data_uptr = (guintptr)entries,
-        .data_type = viommui_iommufd_types(viommu->type)->invalidate_data_type,
+        .data_type = viommu->types->invalidate_data_type,
         .entry_len = entry_size,
         .entry_num = n,
     };

@@ -78,9 +78,15 @@ typedef struct {
     gboolean dirty_tracking;
     gboolean ats_unavailable;
     guint pasid_bits; /* 0: no PASIDs */
+    /* Erratum 772415: where it nests, no read-only memory; see viommu_host_map(). */
+    gboolean read_only_refused;
     /* Empty where /sys cannot be read. Guest memory must stay out of them. */
     const ViommuReservedRegion *reserved;
     gsize n_reserved;
+    struct {
+        guint64 cap; /* CAP and ECAP, raw; see the VT-d specification, 11.4.2 and 11.4.3 */
+        guint64 ecap;
+    } vtd; /* meaningful for VIOMMU_IOMMU_INTEL_VTD */
     struct {
         gboolean repeat_tlbi_cfgi; /* TLBI and CFGI must be issued twice */
         guint32 idr[6];            /* SMMU_IDR0 to 5, raw; see Arm IHI 0070, 6.3 */

@@ -63,7 +63,8 @@ typedef enum {
  * Make `size` bytes of the VMM's memory at `address` guest-physical memory at `gpa`, for
  * devices to reach. All three in bytes, multiples of the host's page size. The host
  * pins it: it must stay mapped in this process until viommu_host_unmap(). Ranges must
- * not overlap; a host IOMMU may refuse ranges that it reserves.
+ * not overlap; a host IOMMU may refuse ranges that it reserves, or any that cannot be
+ * written (viommu_host_takes_read_only()).
  */
 gboolean viommu_host_map(ViommuHost *host, guint64 gpa, guint64 size, void *address,
                          ViommuMapFlags flags, GError **error);
@@ -77,6 +78,40 @@ gboolean viommu_host_map_fd(ViommuHost *host, guint64 gpa, guint64 size, int fd,
  * map call. When it returns, devices no longer reach the range.
  */
 gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError **error);
+
+/*
+ * FALSE while there is a vIOMMU whose host IOMMU takes no memory that devices may read but
+ * not write (VT-d erratum 772415): mapping such memory is refused then. Nor can a device be
+ * attached to such a vIOMMU while such memory is mapped.
+ */
+gboolean viommu_host_takes_read_only(ViommuHost *host);
+
+/*
+ * Dirty tracking, for live migration: which guest memory has been written by devices in
+ * vIOMMUs' hands. FALSE: the host IOMMU of one of them cannot (no SMMUv3 can).
+ */
+gboolean viommu_host_can_track_dirty(ViommuHost *host);
+
+/*
+ * Of all vIOMMUs, those made later too, or of none. Switching it on starts with nothing
+ * dirty. Where switching it off fails, some of the host goes on recording, for nothing.
+ */
+gboolean viommu_host_set_dirty_tracking(ViommuHost *host, gboolean on, GError **error);
+
+/*
+ * Set the bits of what was written since it was switched on, or since the last such call
+ * without `keep`: bit n of the bitmap, that is bit n % 64 of its word n / 64, is that of
+ * the page of page_size bytes at gpa + n * page_size. page_size is a power of two, 4096 or
+ * more, and gpa and size are multiples of it. No bit is ever cleared in the bitmap; on
+ * failure it has those that were read until then.
+ *
+ * Memory that is not mapped has no bits: read them before viommu_host_unmap(), and before a
+ * device is detached from its vIOMMU, or they are lost. Where the VMM itself maps memory in
+ * the IOAS it has given, all of the range is to be mapped.
+ */
+gboolean viommu_host_get_dirty(ViommuHost *host, guint64 gpa, guint64 size,
+                               guint64 page_size, guint64 *bitmap, gboolean keep,
+                               GError **error);
 
 G_END_DECLS
 

@@ -19,11 +19,15 @@ typedef enum {
     VIOMMU_TRACE_HWPT_FREE,  /* value: HWPT ID */
     VIOMMU_TRACE_ATTACH,     /* value: HWPT ID */
     VIOMMU_TRACE_DETACH,
-    VIOMMU_TRACE_INVALIDATE,  /* value: number of entries in one host call */
-    VIOMMU_TRACE_VDEVICE,     /* value: virtual device ID */
-    VIOMMU_TRACE_EVENTS,      /* value: number of events read */
-    VIOMMU_TRACE_EVENTS_LOST, /* value: number of events lost */
-    VIOMMU_TRACE_REFUSED,     /* message: what was wrong, with its value */
+    VIOMMU_TRACE_INVALIDATE,     /* value: number of entries in one host call */
+    VIOMMU_TRACE_VDEVICE,        /* value: virtual device ID */
+    VIOMMU_TRACE_EVENTS,         /* value: number of events read */
+    VIOMMU_TRACE_EVENTS_LOST,    /* value: number of events lost */
+    VIOMMU_TRACE_PAGE_REQUESTS,  /* value: number of page requests read */
+    VIOMMU_TRACE_PAGE_RESPONSE,  /* value: the host's cookie of the group answered */
+    VIOMMU_TRACE_DIRTY_TRACKING, /* value: 1 on, 0 off */
+    VIOMMU_TRACE_DIRTY_READ,     /* value: guest-physical address of the range */
+    VIOMMU_TRACE_REFUSED,        /* message: what was wrong, with its value */
 } ViommuTracePoint;
 
 typedef struct {

@@ -36,6 +36,19 @@ static int spy_close(void *data, int fd)
     return spy->under->ops->close(spy->under->data, fd);
 }
 
+static void change_hw_info(Spy *spy, struct iommu_hw_info *info)
+{
+    struct iommu_hw_info_vtd *vtd = (struct iommu_hw_info_vtd *)(uintptr_t)info->data_uptr;
+
+    info->out_capabilities &= ~spy->hidden_capabilities;
+    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || info->data_len < sizeof *vtd)
+        return;
+    spy->vtd.cap = vtd->cap_reg;
+    spy->vtd.ecap = vtd->ecap_reg;
+    vtd->cap_reg = (vtd->cap_reg & ~spy->vtd.hidden_cap) | spy->vtd.claimed_cap;
+    vtd->ecap_reg = (vtd->ecap_reg & ~spy->vtd.hidden_ecap) | spy->vtd.claimed_ecap;
+}
+
 static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     Spy *spy = data;
@@ -54,7 +67,7 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
     if (!err)
         err = -spy->under->ops->ioctl(spy->under->data, fd, request, arg);
     if (err <= 0 && request == IOMMU_GET_HW_INFO)
-        ((struct iommu_hw_info *)arg)->out_capabilities &= ~spy->hidden_capabilities;
+        change_hw_info(spy, arg);
     return -err;
 }
 

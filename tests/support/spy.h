@@ -24,6 +24,11 @@ typedef struct {
     guint64 swallow_every; /* 0: none */
     guint64 n_swallowable;
     guint64 hidden_capabilities; /* not told by IOMMU_GET_HW_INFO */
+    struct {
+        guint64 cap, ecap; /* as a VT-d unit last told */
+        guint64 hidden_cap, hidden_ecap;
+        guint64 claimed_cap, claimed_ecap; /* told whether or not it has them */
+    } vtd;
 } Spy;
 
 void spy_init(Spy *spy, const ViommuSeam *under);

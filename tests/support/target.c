@@ -16,6 +16,16 @@ static guint add_iommu(ViommuEmulator *emulator, gboolean vtd)
     return viommu_emulator_add_smmuv3(emulator, &smmuv3_config);
 }
 
+static void add_device(Target *target, guint n, const ViommuEmulatorDeviceConfig *config)
+{
+    ViommuEmulatorDeviceConfig device = *config;
+
+    device.stream_id = 0x10 + n;
+    target->bdfs[n] = g_strdup_printf("0000:00:%02x.0", 2 + n);
+    device.bdf = target->bdfs[n];
+    viommu_emulator_add_device(target->emulator, &device, NULL);
+}
+
 static void make_emulator(Target *target, guint n_devices, gboolean vtd, gboolean pasids)
 {
     guint iommu;
@@ -23,16 +33,30 @@ static void make_emulator(Target *target, guint n_devices, gboolean vtd, gboolea
     target->emulator = viommu_emulator_new();
     iommu = add_iommu(target->emulator, vtd);
     for (guint i = 0; i < n_devices; i++) {
-        ViommuEmulatorDeviceConfig device = {
-            .iommu = iommu, .stream_id = 0x10 + i, .iommu_group = -1};
+        const ViommuEmulatorDeviceConfig device = {
+            .iommu = iommu, .iommu_group = -1, .pasid_bits = pasids ? 8 : 0};
 
-        if (pasids)
-            device.pasid_bits = 8;
-
-        target->bdfs[i] = g_strdup_printf("0000:00:%02x.0", 2 + i);
-        device.bdf = target->bdfs[i];
-        viommu_emulator_add_device(target->emulator, &device, NULL);
+        add_device(target, i, &device);
     }
+}
+
+static void set_seam(Target *target)
+{
+    target->first[0] = target->bdfs[0];
+    spy_init(&target->spy, target->emulator ? viommu_emulator_get_seam(target->emulator)
+                                            : viommu_seam_system());
+    target->seam = &target->spy.seam;
+}
+
+void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint n_units,
+                     const ViommuEmulatorDeviceConfig *devices, guint n_devices)
+{
+    *target = (Target){.emulator = viommu_emulator_new()};
+    for (guint i = 0; i < n_units; i++)
+        viommu_emulator_add_vtd(target->emulator, &units[i]);
+    for (guint i = 0; i < n_devices; i++)
+        add_device(target, i, &devices[i]);
+    set_seam(target);
 }
 
 static gboolean usage(const char *program)
@@ -44,7 +68,14 @@ static gboolean usage(const char *program)
 
 gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
 {
-    gboolean vtd = FALSE, pasids = FALSE;
+    return target_init_default(target, argc, argv, n_devices, "smmuv3");
+}
+
+gboolean target_init_default(Target *target, int argc, char **argv, guint n_devices,
+                             const char *iommu)
+{
+    gboolean vtd = g_str_has_prefix(iommu, "vtd");
+    gboolean pasids = g_str_has_suffix(iommu, "-pasid");
     guint n = 0;
 
     *target = (Target){0};
@@ -62,10 +93,7 @@ gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
     }
     if (n == 0)
         make_emulator(target, n_devices, vtd, pasids);
-    target->first[0] = target->bdfs[0];
-    spy_init(&target->spy, target->emulator ? viommu_emulator_get_seam(target->emulator)
-                                            : viommu_seam_system());
-    target->seam = &target->spy.seam;
+    set_seam(target);
     target->event_timeout_ms = target->emulator ? 0 : 10000;
     return TRUE;
 }

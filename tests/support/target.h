@@ -16,7 +16,7 @@ typedef struct {
     ViommuEmulator *emulator; /* NULL: a real kernel */
     Spy spy;
     const ViommuSeam *seam; /* the spy's */
-    char *bdfs[3];          /* NULL-terminated */
+    char *bdfs[4];          /* NULL-terminated */
     char *first[2];         /* the first of them alone, NULL-terminated */
     int event_timeout_ms;
 } Target;
@@ -24,6 +24,12 @@ typedef struct {
 /* FALSE: the arguments are wrong, and that was said. n_devices: how many the emulator gets.
  */
 gboolean target_init(Target *target, int argc, char **argv, guint n_devices);
+/* The same, where the emulator has this unless --emulate says otherwise. */
+gboolean target_init_default(Target *target, int argc, char **argv, guint n_devices,
+                             const char *iommu);
+/* An emulator made to measure: VT-d units, and devices by the number of theirs. */
+void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint n_units,
+                     const ViommuEmulatorDeviceConfig *devices, guint n_devices);
 void target_clear(Target *target);
 
 #endif

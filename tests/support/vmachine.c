@@ -10,10 +10,11 @@
 #include <poll.h>
 #include <string.h>
 
+#include "landing.h"
 #include "tap.h"
 
 enum { SPLIT = 6, TWO_LEVEL_BITS = 10, LINEAR_BITS = 9 };
-enum { CMDQ_BITS = 8, EVENTQ_BITS = 7, OLD = 0x22, SIZE = 32 };
+enum { CMDQ_BITS = 8, EVENTQ_BITS = 7 };
 enum { BYPASS = 4 };
 #define L2_ADDRESS 0x000fffffffffffc0ull
 
@@ -194,7 +195,7 @@ gboolean vm_init(VMachine *vm, const Target *target, char *const *bdfs,
     vm->pattern = vm_alloc(vm, GUEST_PAGE);
     guest_memory_fill(&vm->ram, vm->pattern, VM_PATTERN, GUEST_PAGE);
     for (guint i = 0; i < vm->n_devices; i++)
-        dma_load(&vm->dma[i], vm->pattern, SIZE, NULL);
+        dma_load(&vm->dma[i], vm->pattern, LANDING_SIZE, NULL);
     guest_domain_init(&vm->domain, &vm->ram, VM_ASID);
     vm->page = vm_alloc(vm, GUEST_PAGE);
     guest_domain_map(&vm->domain, VM_IOVA, vm->page, TRUE);
@@ -226,29 +227,17 @@ gboolean vm_remake(VMachine *vm, GError **error)
 
 guint64 vm_alloc(VMachine *vm, gsize size)
 {
-    guint64 gpa;
-
-    size = MAX(size, GUEST_PAGE);
-    while (vm->ram.next_free % size)
-        guest_memory_alloc(&vm->ram);
-    gpa = vm->ram.next_free;
-    for (gsize i = 0; i < size; i += GUEST_PAGE)
-        guest_memory_alloc(&vm->ram);
-    return gpa;
+    return guest_memory_alloc_size(&vm->ram, size);
 }
 
 guint64 vm_load(VMachine *vm, guint64 gpa)
 {
-    guint64 *word = guest_memory_at(&vm->ram, gpa);
-
-    return GUINT64_FROM_LE(*word);
+    return guest_memory_load(&vm->ram, gpa);
 }
 
 void vm_store(VMachine *vm, guint64 gpa, guint64 value)
 {
-    guint64 *word = guest_memory_at(&vm->ram, gpa);
-
-    __atomic_store_n(word, GUINT64_TO_LE(value), __ATOMIC_RELEASE);
+    guest_memory_store(&vm->ram, gpa, value);
 }
 
 guint32 vm_get(VMachine *vm, guint64 reg)
@@ -500,33 +489,24 @@ guint vm_event_id(VMachine *vm)
 /* --- host devices -----------------------------------------------------------------------
  */
 
-static gboolean is_ram(VMachine *vm, guint64 gpa)
+static Landing landing(VMachine *vm, guint n)
 {
-    return gpa >= vm->ram.base && gpa - vm->ram.base < vm->ram.size;
+    return (Landing){
+        .ram = &vm->ram, .dma = &vm->dma[n], .home = vm->page, .pattern = VM_PATTERN};
 }
 
 gboolean vm_reaches(VMachine *vm, guint n, guint64 iova, guint64 page)
 {
-    guint64 at = page + iova % GUEST_PAGE;
+    const Landing at = landing(vm, n);
 
-    guest_memory_fill(&vm->ram, vm->page, OLD, SIZE);
-    guest_memory_fill(&vm->ram, at, OLD, SIZE);
-    dma_store(&vm->dma[n], iova, SIZE, NULL);
-    if (page != vm->page && !guest_memory_is_filled(&vm->ram, vm->page, OLD, SIZE))
-        return FALSE;
-    return guest_memory_is_filled(&vm->ram, at, VM_PATTERN, SIZE);
+    return landing_reaches(&at, iova, page);
 }
 
 gboolean vm_is_refused(VMachine *vm, guint n, guint64 iova)
 {
-    gboolean ok;
+    const Landing at = landing(vm, n);
 
-    guest_memory_fill(&vm->ram, vm->page, OLD, SIZE);
-    if (is_ram(vm, iova))
-        guest_memory_fill(&vm->ram, iova, OLD, SIZE);
-    dma_store(&vm->dma[n], iova, SIZE, NULL);
-    ok = guest_memory_is_filled(&vm->ram, vm->page, OLD, SIZE);
-    return ok && (!is_ram(vm, iova) || guest_memory_is_filled(&vm->ram, iova, OLD, SIZE));
+    return landing_is_refused(&at, iova);
 }
 
 gboolean vm_is_bypassed(VMachine *vm, guint n)

@@ -86,14 +86,16 @@ static guint64 lands(Bench *b)
 
 static ViommuResult bind(Bench *b, guint i, ViommuiOnFailure on_failure)
 {
-    return viommui_host_device_bind(b->device, VIOMMUI_NO_PASID, b->configs[i], CONFIG_SIZE,
-                                    on_failure);
+    const ViommuiStage1 stage1 = {b->configs[i], CONFIG_SIZE, FALSE};
+
+    return viommui_host_device_bind(b->device, VIOMMUI_NO_PASID, &stage1, on_failure);
 }
 
 static ViommuResult replace(Bench *b, guint i, ViommuiOnFailure on_failure)
 {
-    return viommui_host_device_replace(b->device, VIOMMUI_NO_PASID, b->configs[i],
-                                       CONFIG_SIZE, on_failure);
+    const ViommuiStage1 stage1 = {b->configs[i], CONFIG_SIZE, FALSE};
+
+    return viommui_host_device_replace(b->device, VIOMMUI_NO_PASID, &stage1, on_failure);
 }
 
 static void test_states(Bench *b)
@@ -116,7 +118,8 @@ static void test_states(Bench *b)
     tap_is(bind(b, 0, VIOMMUI_KEEP_OLD), VIOMMU_OK, "bind to the same");
     tap_is(replace(b, 0, VIOMMUI_KEEP_OLD), VIOMMU_OK, "replace by the same");
     tap_is(b->target.spy.n_calls, 0, "... make no call");
-    tap_is(viommui_host_device_bind(b->device, PASID, b->configs[0], CONFIG_SIZE,
+    tap_is(viommui_host_device_bind(b->device, PASID,
+                                    &(ViommuiStage1){b->configs[0], CONFIG_SIZE, FALSE},
                                     VIOMMUI_KEEP_OLD),
            VIOMMU_UNSUPPORTED, "a PASID cannot be bound");
     tap_is(viommui_host_device_detach(b->device, PASID, VIOMMUI_BLOCKED, VIOMMUI_KEEP_OLD),
@@ -137,16 +140,16 @@ static void test_keep_old(Bench *b)
     tap_is(lands(b), b->pages[0], "... keeps the old");
     tap_is(spy_count(spy, VFIO_DEVICE_DETACH_IOMMUFD_PT), 1, "... by way of a detach");
     tap_is(spy_count(spy, VFIO_DEVICE_ATTACH_IOMMUFD_PT), 2, "... and an attach");
-    tap_is(viommui_host_device_get_attachment(b->device), VIOMMUI_NESTED,
+    tap_is(viommui_host_device_get_attachment(b->device, VIOMMUI_NO_PASID), VIOMMUI_NESTED,
            "... and says so");
 
     spy_fail(spy, VFIO_DEVICE_ATTACH_IOMMUFD_PT, 1, EINVAL, 2);
     tap_is(replace(b, 1, VIOMMUI_KEEP_OLD), VIOMMU_UNSUPPORTED,
            "where the old cannot be had either");
     tap_is(lands(b), G_MAXUINT64, "... it is blocked");
-    tap_is(viommui_host_device_get_attachment(b->device), VIOMMUI_BLOCKED,
+    tap_is(viommui_host_device_get_attachment(b->device, VIOMMUI_NO_PASID), VIOMMUI_BLOCKED,
            "... and says so");
-    tap_ok(!viommui_host_device_is_pending(b->device), "... for good");
+    tap_ok(!viommui_host_device_is_pending(b->device, VIOMMUI_NO_PASID), "... for good");
 
     tap_is(bind(b, 0, VIOMMUI_KEEP_OLD), VIOMMU_OK, "bound again");
     spy_reset_counts(spy);
@@ -180,7 +183,7 @@ static void test_unknown(Bench *b)
     spy_fail(spy, 0, 1, EIO, 99);
     tap_is(bind(b, 1, VIOMMUI_FAIL_CLOSED), VIOMMU_GUEST_INVALID,
            "a host that refuses everything");
-    tap_is(viommui_host_device_get_attachment(b->device), VIOMMUI_BLOCKED,
+    tap_is(viommui_host_device_get_attachment(b->device, VIOMMUI_NO_PASID), VIOMMUI_BLOCKED,
            "... is not believed");
     spy_fail_none(spy);
     tap_is(bind(b, 1, VIOMMUI_FAIL_CLOSED), VIOMMU_OK, "until it comes round");

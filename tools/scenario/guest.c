@@ -68,7 +68,34 @@ guint64 guest_memory_alloc(GuestMemory *memory)
     return gpa;
 }
 
-void *guest_memory_at(GuestMemory *memory, guint64 gpa)
+guint64 guest_memory_alloc_size(GuestMemory *memory, gsize size)
+{
+    guint64 gpa;
+
+    size = MAX(size, GUEST_PAGE);
+    while (memory->next_free % size)
+        guest_memory_alloc(memory);
+    gpa = memory->next_free;
+    for (gsize i = 0; i < size; i += GUEST_PAGE)
+        guest_memory_alloc(memory);
+    return gpa;
+}
+
+guint64 guest_memory_load(const GuestMemory *memory, guint64 gpa)
+{
+    const guint64 *word = guest_memory_at(memory, gpa);
+
+    return GUINT64_FROM_LE(__atomic_load_n(word, __ATOMIC_ACQUIRE));
+}
+
+void guest_memory_store(GuestMemory *memory, guint64 gpa, guint64 value)
+{
+    guint64 *word = guest_memory_at(memory, gpa);
+
+    __atomic_store_n(word, GUINT64_TO_LE(value), __ATOMIC_RELEASE);
+}
+
+void *guest_memory_at(const GuestMemory *memory, guint64 gpa)
 {
     g_assert(gpa >= memory->base && gpa - memory->base < memory->size);
     return memory->bytes + (gpa - memory->base);
@@ -102,21 +129,6 @@ enum { T0SZ = 64 - 39, LEVELS = 3, INDEX_BITS = 9 };
 #define PTE_NOT_GLOBAL (1u << 11)
 #define PTE_ADDRESS    0x0000fffffffff000u
 
-static void store(GuestMemory *memory, guint64 gpa, guint64 value)
-{
-    guint64 *word = guest_memory_at(memory, gpa);
-
-    /* A device may walk this table right now: it sees the old word or the new one. */
-    __atomic_store_n(word, GUINT64_TO_LE(value), __ATOMIC_RELEASE);
-}
-
-static guint64 load(GuestMemory *memory, guint64 gpa)
-{
-    guint64 *word = guest_memory_at(memory, gpa);
-
-    return GUINT64_FROM_LE(*word);
-}
-
 /* Where the entry of this level stands in its table. */
 static guint64 entry_address(guint64 table, guint64 iova, int level)
 {
@@ -130,13 +142,13 @@ static guint64 leaf_address(const GuestDomain *domain, guint64 iova, gboolean cr
 
     for (int level = 1; level < LEVELS; level++) {
         guint64 at = entry_address(table, iova, level);
-        guint64 entry = load(domain->memory, at);
+        guint64 entry = guest_memory_load(domain->memory, at);
 
         if (!(entry & PTE_VALID)) {
             if (!create)
                 return 0;
             entry = guest_memory_alloc(domain->memory) | PTE_VALID | PTE_TABLE;
-            store(domain->memory, at, entry);
+            guest_memory_store(domain->memory, at, entry);
         }
         table = entry & PTE_ADDRESS;
     }
@@ -148,7 +160,7 @@ void guest_domain_map(GuestDomain *domain, guint64 iova, guint64 gpa, gboolean w
     guint64 entry = gpa | PTE_VALID | PTE_TABLE | PTE_USER | PTE_INNER | PTE_ACCESSED |
                     PTE_NOT_GLOBAL | (writable ? 0 : PTE_READ_ONLY);
 
-    store(domain->memory, leaf_address(domain, iova, TRUE), entry);
+    guest_memory_store(domain->memory, leaf_address(domain, iova, TRUE), entry);
 }
 
 void guest_domain_unmap(GuestDomain *domain, guint64 iova)
@@ -156,13 +168,13 @@ void guest_domain_unmap(GuestDomain *domain, guint64 iova)
     guint64 at = leaf_address(domain, iova, FALSE);
 
     if (at)
-        store(domain->memory, at, 0);
+        guest_memory_store(domain->memory, at, 0);
 }
 
 guint64 guest_domain_walk(const GuestDomain *domain, guint64 iova, gboolean write)
 {
     guint64 at = leaf_address(domain, iova, FALSE);
-    guint64 entry = at ? load(domain->memory, at) : 0;
+    guint64 entry = at ? guest_memory_load(domain->memory, at) : 0;
 
     if (!(entry & PTE_VALID) || (write && (entry & PTE_READ_ONLY)))
         return G_MAXUINT64;
@@ -184,15 +196,16 @@ void guest_domain_init(GuestDomain *domain, GuestMemory *memory, guint16 asid)
 
     *domain = (GuestDomain){.memory = memory, .asid = asid};
     domain->cd = guest_memory_alloc(memory);
-    store(memory, domain->cd + 24, 0xff); /* MAIR: attribute 0 is normal memory */
+    guest_memory_store(memory, domain->cd + 24,
+                       0xff); /* MAIR: attribute 0 is normal memory */
     guest_domain_set_root(domain, guest_memory_alloc(memory));
-    store(memory, domain->cd, word0);
+    guest_memory_store(memory, domain->cd, word0);
 }
 
 void guest_domain_set_root(GuestDomain *domain, guint64 root)
 {
     domain->root = root;
-    store(domain->memory, domain->cd + 8, root);
+    guest_memory_store(domain->memory, domain->cd + 8, root);
 }
 
 /* --- stream table entries, commands, events ---------------------------------------------

@@ -33,7 +33,12 @@ gboolean guest_memory_init(GuestMemory *memory, ViommuHost *host, guint64 base, 
 void guest_memory_clear(GuestMemory *memory);
 /* The next free page, zeroed: its guest-physical address. */
 guint64 guest_memory_alloc(GuestMemory *memory);
-void *guest_memory_at(GuestMemory *memory, guint64 gpa);
+/* Pages in a row, aligned to their size, a power of two. */
+guint64 guest_memory_alloc_size(GuestMemory *memory, gsize size);
+/* A little-endian word; a device that reads it meanwhile sees the old or the new one. */
+guint64 guest_memory_load(const GuestMemory *memory, guint64 gpa);
+void guest_memory_store(GuestMemory *memory, guint64 gpa, guint64 value);
+void *guest_memory_at(const GuestMemory *memory, guint64 gpa);
 void guest_memory_fill(GuestMemory *memory, guint64 gpa, guint8 byte, gsize size);
 gboolean guest_memory_is_filled(GuestMemory *memory, guint64 gpa, guint8 byte, gsize size);
 

@@ -5,141 +5,23 @@
  *
  * Invariants: only legal configurations are cached, by {StreamID, SubstreamID}, those that
  * abort too; any other is read again by the next transaction, which the architecture
- * allows. What was read before an invalidation is not put into the cache after it: whoever
- * reads is in a read section. Bounded: a full shard is emptied.
+ * allows.
  *
- * Up the path: translate.c, command-queue.c. Down: stream-table.c, ste.c, walk.c.
+ * Up the path: translate.c, command-queue.c. Down: stream-table.c, ste.c, walk.c,
+ * core/configurations.h.
  */
 
 #include "vsmmu.h"
 
 #include <string.h>
 
-enum { MAX_PER_SHARD = 1024 };
-
-/* What threads of one number found; so those of different ones are not in each other's way.
+/* --- forgetting -------------------------------------------------------------------------
  */
-typedef struct {
-    GRWLock lock;
-    GHashTable *streams; /* StreamID -> (SubstreamID -> ViommuiSmmuv3Configuration) */
-    guint n;             /* configurations */
-} Shard;
-
-struct ViommuiSmmuv3Configurations {
-    Shard shards[VIOMMUI_SECTION_SLOTS];
-};
-
-/* --- cache ------------------------------------------------------------------------------
- */
-
-static void free_stream(gpointer stream)
-{
-    g_hash_table_unref(stream);
-}
-
-ViommuiSmmuv3Configurations *viommui_smmuv3_configurations_new(void)
-{
-    ViommuiSmmuv3Configurations *cache = g_new0(ViommuiSmmuv3Configurations, 1);
-
-    for (guint i = 0; i < VIOMMUI_SECTION_SLOTS; i++) {
-        g_rw_lock_init(&cache->shards[i].lock);
-        cache->shards[i].streams = g_hash_table_new_full(NULL, NULL, NULL, free_stream);
-    }
-    return cache;
-}
-
-void viommui_smmuv3_configurations_free(ViommuiSmmuv3Configurations *cache)
-{
-    if (!cache)
-        return;
-    for (guint i = 0; i < VIOMMUI_SECTION_SLOTS; i++) {
-        g_rw_lock_clear(&cache->shards[i].lock);
-        g_hash_table_unref(cache->shards[i].streams);
-    }
-    g_free(cache);
-}
-
-static gboolean lookup(ViommuiSmmuv3Configurations *cache, guint32 sid, guint32 ssid,
-                       ViommuiSmmuv3Configuration *ret_configuration)
-{
-    Shard *shard = &cache->shards[viommui_sections_slot()];
-    const ViommuiSmmuv3Configuration *cached = NULL;
-    GHashTable *stream;
-
-    g_rw_lock_reader_lock(&shard->lock);
-    stream = g_hash_table_lookup(shard->streams, GUINT_TO_POINTER(sid));
-    if (stream)
-        cached = g_hash_table_lookup(stream, GUINT_TO_POINTER(ssid));
-    if (cached)
-        *ret_configuration = *cached;
-    g_rw_lock_reader_unlock(&shard->lock);
-    return cached != NULL;
-}
-
-static void insert(ViommuiSmmuv3Configurations *cache, guint32 sid, guint32 ssid,
-                   const ViommuiSmmuv3Configuration *configuration)
-{
-    Shard *shard = &cache->shards[viommui_sections_slot()];
-    GHashTable *stream;
-
-    g_rw_lock_writer_lock(&shard->lock);
-    if (shard->n >= MAX_PER_SHARD) {
-        g_hash_table_remove_all(shard->streams);
-        shard->n = 0;
-    }
-    stream = g_hash_table_lookup(shard->streams, GUINT_TO_POINTER(sid));
-    if (!stream) {
-        stream = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-        g_hash_table_insert(shard->streams, GUINT_TO_POINTER(sid), stream);
-    }
-    if (g_hash_table_replace(stream, GUINT_TO_POINTER(ssid),
-                             g_memdup2(configuration, sizeof *configuration)))
-        shard->n++;
-    g_rw_lock_writer_unlock(&shard->lock);
-}
-
-static void forget_stream(Shard *shard, guint32 sid)
-{
-    GHashTable *stream = g_hash_table_lookup(shard->streams, GUINT_TO_POINTER(sid));
-
-    if (!stream)
-        return;
-    shard->n -= g_hash_table_size(stream);
-    g_hash_table_remove(shard->streams, GUINT_TO_POINTER(sid));
-}
-
-/* Ask for each StreamID of the range, or of those there are, whichever are fewer. */
-static void forget_range(Shard *shard, guint32 first, guint32 last)
-{
-    GHashTableIter iter;
-    gpointer sid, stream;
-
-    if (last - first < g_hash_table_size(shard->streams)) {
-        for (guint64 i = first; i <= last; i++)
-            forget_stream(shard, (guint32)i);
-        return;
-    }
-    g_hash_table_iter_init(&iter, shard->streams);
-    while (g_hash_table_iter_next(&iter, &sid, &stream))
-        if (GPOINTER_TO_UINT(sid) >= first && GPOINTER_TO_UINT(sid) <= last) {
-            shard->n -= g_hash_table_size(stream);
-            g_hash_table_iter_remove(&iter);
-        }
-}
 
 void viommui_smmuv3_forget_streams(ViommuSmmuv3 *smmu, guint32 first, guint32 last)
 {
-    for (guint i = 0; first <= last && i < VIOMMUI_SECTION_SLOTS; i++)
-        forget_range(&smmu->configurations->shards[i], first, last);
-    viommui_smmuv3_tell_endpoints(smmu, first, last, 0, G_MAXUINT64);
-}
-
-static void forget_substream(Shard *shard, guint32 sid, guint32 ssid)
-{
-    GHashTable *stream = g_hash_table_lookup(shard->streams, GUINT_TO_POINTER(sid));
-
-    if (stream && g_hash_table_remove(stream, GUINT_TO_POINTER(ssid)))
-        shard->n--;
+    viommui_configurations_forget(smmu->configurations, first, last);
+    viommui_endpoints_tell(smmu->endpoints, first, last, 0, G_MAXUINT64);
 }
 
 void viommui_smmuv3_forget_cd(ViommuSmmuv3 *smmu, guint32 sid, guint32 ssid)
@@ -148,14 +30,11 @@ void viommui_smmuv3_forget_cd(ViommuSmmuv3 *smmu, guint32 sid, guint32 ssid)
         viommui_smmuv3_forget_streams(smmu, sid, sid);
         return;
     }
-    for (guint i = 0; i < VIOMMUI_SECTION_SLOTS; i++) {
-        Shard *shard = &smmu->configurations->shards[i];
-
-        forget_substream(shard, sid, ssid);
-        if (ssid == 0) /* transactions without one may have the first */
-            forget_substream(shard, sid, VIOMMU_SMMUV3_NO_SUBSTREAM);
-    }
-    viommui_smmuv3_tell_endpoints(smmu, sid, sid, 0, G_MAXUINT64);
+    viommui_configurations_forget_pasid(smmu->configurations, sid, ssid);
+    if (ssid == 0) /* transactions without one may have the first */
+        viommui_configurations_forget_pasid(smmu->configurations, sid,
+                                            VIOMMU_SMMUV3_NO_SUBSTREAM);
+    viommui_endpoints_tell(smmu->endpoints, sid, sid, 0, G_MAXUINT64);
 }
 
 /* --- from guest memory ------------------------------------------------------------------
@@ -325,16 +204,6 @@ static void get_from_tables(Lookup *lookup)
     }
 }
 
-/* So that those who cache translations can be told when they change. */
-static void note_endpoint(ViommuSmmuv3 *smmu, guint32 sid)
-{
-    if (!smmu->config.services.translations_changed)
-        return;
-    g_mutex_lock(&smmu->seen_lock);
-    g_hash_table_add(smmu->seen, GUINT_TO_POINTER(sid));
-    g_mutex_unlock(&smmu->seen_lock);
-}
-
 void viommui_smmuv3_get_configuration(ViommuSmmuv3 *smmu, guint32 sid, guint32 ssid,
                                       ViommuiSmmuv3Configuration *ret_configuration)
 {
@@ -346,18 +215,18 @@ void viommui_smmuv3_get_configuration(ViommuSmmuv3 *smmu, guint32 sid, guint32 s
     }
     if (!viommui_field_get(smmu->regs.cr0, CR0_SMMUEN)) {
         /* Streams have no part in it, nor have tables (6.3.14). */
-        note_endpoint(smmu, sid);
+        viommui_endpoints_note(smmu->endpoints, sid);
         *ret_configuration = (ViommuiSmmuv3Configuration){
             .kind = viommui_field_get(smmu->regs.gbpa, GBPA_ABORT)
                         ? VIOMMUI_CONFIGURATION_ABORT
                         : VIOMMUI_CONFIGURATION_BYPASS};
         return;
     }
-    if (lookup(smmu->configurations, sid, ssid, ret_configuration))
+    if (viommui_configurations_lookup(smmu->configurations, sid, ssid, ret_configuration))
         return;
-    note_endpoint(smmu, sid);
+    viommui_endpoints_note(smmu->endpoints, sid);
     memset(ret_configuration, 0, sizeof *ret_configuration);
     get_from_tables(&look);
     if (look.found && ret_configuration->kind != VIOMMUI_CONFIGURATION_FAULT)
-        insert(smmu->configurations, sid, ssid, ret_configuration);
+        viommui_configurations_insert(smmu->configurations, sid, ssid, ret_configuration);
 }

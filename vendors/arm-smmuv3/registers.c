@@ -16,6 +16,8 @@
 
 #include "vsmmu.h"
 
+#include "core/registers.h"
+
 #include <string.h>
 
 enum { MAX_FIELDS = 7 };
@@ -127,34 +129,21 @@ static guint64 mask_of(ViommuSmmuv3 *smmu, const Register *reg)
 
 static guint64 load(const ViommuSmmuv3 *smmu, const Register *reg)
 {
-    const guint8 *at = (const guint8 *)&smmu->regs + reg->at;
-
-    return reg->size == 8 ? *(const guint64 *)at : *(const guint32 *)at;
+    return viommui_register_load(&smmu->regs, reg->at, reg->size);
 }
 
 static void store(ViommuSmmuv3 *smmu, const Register *reg, guint64 value)
 {
-    guint8 *at = (guint8 *)&smmu->regs + reg->at;
-
-    if (reg->size == 8)
-        *(guint64 *)at = value;
-    else
-        *(guint32 *)at = (guint32)value;
+    viommui_register_store(&smmu->regs, reg->at, reg->size, value);
 }
 
 /* The register that an access of these bytes may touch; *ret_shift: which half. */
 static const Register *find(guint64 offset, guint size, guint *ret_shift)
 {
-    if ((size != 4 && size != 8) || offset % size)
-        return NULL;
-    for (gsize i = 0; i < G_N_ELEMENTS(registers); i++) {
-        const Register *reg = &registers[i];
-
-        if (offset < reg->offset || offset >= (guint64)reg->offset + reg->size)
-            continue;
-        *ret_shift = 8 * (guint)(offset - reg->offset);
-        return size <= reg->size ? reg : NULL;
-    }
+    for (gsize i = 0; i < G_N_ELEMENTS(registers); i++)
+        if (viommui_register_is_accessed(registers[i].offset, registers[i].size, offset,
+                                         size, ret_shift))
+            return &registers[i];
     return NULL;
 }
 
@@ -179,7 +168,7 @@ guint64 viommu_smmuv3_read(ViommuSmmuv3 *smmu, guint64 offset, guint size)
 static void write_register(ViommuSmmuv3 *smmu, guint64 offset, guint size, guint64 value)
 {
     const Register *reg;
-    guint64 old, part, mask;
+    guint64 old, mask;
     guint shift;
 
     smmu->frozen = TRUE;
@@ -189,10 +178,7 @@ static void write_register(ViommuSmmuv3 *smmu, guint64 offset, guint size, guint
         is_set(smmu->regs.irq_ctrl, reg->irq_guard))
         return;
     old = load(smmu, reg);
-    part = size == 8 ? G_MAXUINT64 : (guint64)G_MAXUINT32 << shift;
-    value = (old & ~part) | ((value << shift) & part);
-    /* Bits that are not writable are as they were: 0, or read-only. */
-    value = (old & ~mask) | (value & mask);
+    value = viommui_register_merge(old, mask, shift, size, value);
     if (reg->written) {
         reg->written(smmu, old, value);
         return;

@@ -4,33 +4,9 @@
 
 /*
  * Fields of registers and tables, named as in Arm IHI 0070; the section at each group.
- * A field is {its lowest bit, its width}, read and written by the two functions below.
  */
 
-#include <glib.h>
-
-typedef struct {
-    guint8 shift;
-    guint8 width;
-} ViommuiField;
-
-#define VIOMMUI_FIELD(shift_, width_) ((ViommuiField){.shift = (shift_), .width = (width_)})
-
-static inline guint64 viommui_field_mask(ViommuiField field)
-{
-    return (G_MAXUINT64 >> (64 - field.width)) << field.shift;
-}
-
-static inline guint64 viommui_field_get(guint64 word, ViommuiField field)
-{
-    return (word & viommui_field_mask(field)) >> field.shift;
-}
-
-static inline guint64 viommui_field_set(guint64 word, ViommuiField field, guint64 value)
-{
-    return (word & ~viommui_field_mask(field)) |
-           ((value << field.shift) & viommui_field_mask(field));
-}
+#include "core/field.h"
 
 /* 6.3.1 SMMU_IDR0 */
 #define IDR0_S1P         VIOMMUI_FIELD(1, 1)

@@ -46,9 +46,9 @@ static gboolean retry_put_off(ViommuSmmuv3Accel *accel)
     while (g_hash_table_iter_next(&iter, &stream, NULL)) {
         ViommuHostDevice *device = ((ViommuiSmmuv3Stream *)stream)->device;
 
-        viommui_host_device_retry(device);
-        at_large = at_large || viommui_host_device_is_at_large(device);
-        if (!viommui_host_device_is_pending(device))
+        viommui_host_device_retry(device, VIOMMUI_NO_PASID);
+        at_large = at_large || viommui_host_device_is_at_large(device, VIOMMUI_NO_PASID);
+        if (!viommui_host_device_is_pending(device, VIOMMUI_NO_PASID))
             g_hash_table_iter_remove(&iter);
     }
     return !at_large;

@@ -93,7 +93,7 @@ static ViommuiSmmuv3HostSmmu *host_new(ViommuSmmuv3Accel *accel, ViommuHostDevic
         return NULL;
     host = g_new0(ViommuiSmmuv3HostSmmu, 1);
     host->viommu = viommu;
-    host->batch = viommui_batch_new(viommu, VIOMMU_SMMUV3_COMMAND_SIZE);
+    host->batch = viommui_batch_new(viommu, NULL, VIOMMU_SMMUV3_COMMAND_SIZE);
     g_ptr_array_add(accel->hosts, host);
     watch(accel, host, TRUE);
     return host;
@@ -164,7 +164,7 @@ static ViommuiSmmuv3Stream *find_stream(ViommuSmmuv3Accel *accel, guint32 sid)
 /* After every change: is it to be tried again with the guest's next command? */
 static void note_put_off(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *stream)
 {
-    if (viommui_host_device_is_pending(stream->device))
+    if (viommui_host_device_is_pending(stream->device, VIOMMUI_NO_PASID))
         g_hash_table_add(accel->put_off, stream);
     else
         g_hash_table_remove(accel->put_off, stream);
@@ -360,15 +360,14 @@ static ViommuResult install_s1(ViommuSmmuv3Accel *accel, ViommuiSmmuv3Stream *st
                                const ViommuiSte *ste)
 {
     ViommuHostDevice *device = stream->device;
+    const ViommuiStage1 stage1 = {.data = ste->words, .size = sizeof ste->words};
 
-    if (viommui_host_device_is_bound_to(device, VIOMMUI_NO_PASID, ste->words,
-                                        sizeof ste->words))
+    if (viommui_host_device_is_bound_to(device, VIOMMUI_NO_PASID, &stage1))
         return invalidate_cds(accel, stream);
-    if (viommui_host_device_get_attachment(device) == VIOMMUI_NESTED)
-        return viommui_host_device_replace(device, VIOMMUI_NO_PASID, ste->words,
-                                           sizeof ste->words, VIOMMUI_FAIL_CLOSED);
-    return viommui_host_device_bind(device, VIOMMUI_NO_PASID, ste->words, sizeof ste->words,
-                                    VIOMMUI_FAIL_CLOSED);
+    if (viommui_host_device_get_attachment(device, VIOMMUI_NO_PASID) == VIOMMUI_NESTED)
+        return viommui_host_device_replace(device, VIOMMUI_NO_PASID, &stage1,
+                                           VIOMMUI_FAIL_CLOSED);
+    return viommui_host_device_bind(device, VIOMMUI_NO_PASID, &stage1, VIOMMUI_FAIL_CLOSED);
 }
 
 static ViommuResult install_detached(ViommuiSmmuv3Stream *stream, ViommuiAttachmentKind to)
@@ -419,8 +418,9 @@ ViommuResult viommu_smmuv3_accel_install_ste(ViommuSmmuv3Accel *accel, guint32 s
     note_put_off(accel, stream);
     /* Bound, or to be bound with a later command. */
     stream->ats =
-        ste.ats && (viommui_host_device_is_pending(stream->device) ||
-                    viommui_host_device_get_attachment(stream->device) == VIOMMUI_NESTED);
+        ste.ats && (viommui_host_device_is_pending(stream->device, VIOMMUI_NO_PASID) ||
+                    viommui_host_device_get_attachment(stream->device, VIOMMUI_NO_PASID) ==
+                        VIOMMUI_NESTED);
     return result;
 }
 

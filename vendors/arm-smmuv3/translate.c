@@ -24,18 +24,16 @@ enum { VA_BITS = 56, PAGE_BITS = 12, ALL_ORDERS = 64 };
 void viommui_smmuv3_endpoints_init(ViommuSmmuv3 *smmu)
 {
     smmu->sections = viommui_sections_new();
-    g_mutex_init(&smmu->seen_lock);
-    smmu->seen = g_hash_table_new(NULL, NULL);
+    smmu->endpoints = viommui_endpoints_new(&smmu->config.services);
     smmu->iotlb = viommui_iotlb_new(IOTLB_ENTRIES);
-    smmu->configurations = viommui_smmuv3_configurations_new();
+    smmu->configurations = viommui_configurations_new(sizeof(ViommuiSmmuv3Configuration));
 }
 
 void viommui_smmuv3_endpoints_clear(ViommuSmmuv3 *smmu)
 {
-    viommui_smmuv3_configurations_free(smmu->configurations);
+    viommui_configurations_free(smmu->configurations);
     viommui_iotlb_free(smmu->iotlb);
-    g_hash_table_unref(smmu->seen);
-    g_mutex_clear(&smmu->seen_lock);
+    viommui_endpoints_free(smmu->endpoints);
     viommui_sections_free(smmu->sections);
 }
 
@@ -220,25 +218,6 @@ ViommuResult viommu_smmuv3_translate(ViommuSmmuv3 *smmu, guint32 sid, guint32 ss
 /* --- invalidation -----------------------------------------------------------------------
  */
 
-void viommui_smmuv3_tell_endpoints(ViommuSmmuv3 *smmu, guint32 first_sid, guint32 last_sid,
-                                   guint64 iova, guint64 size)
-{
-    const ViommuServices *services = &smmu->config.services;
-    GHashTableIter iter;
-    gpointer key;
-
-    if (!services->translations_changed)
-        return;
-    g_hash_table_iter_init(&iter, smmu->seen);
-    while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        guint32 sid = GPOINTER_TO_UINT(key);
-
-        if (sid >= first_sid && sid <= last_sid)
-            services->translations_changed(sid, G_MAXUINT32, iova, size,
-                                           services->user_data);
-    }
-}
-
 /*
  * What a TLBI by address covers, of bits 55:0: one address of any granule, or a range of
  * (NUM + 1) * 2^SCALE granules (4.4.1.1). TTL and Leaf are hints that need not be taken.
@@ -273,7 +252,7 @@ static void tell_range(ViommuSmmuv3 *smmu, guint64 first, guint64 last)
 
     if (first >> (VA_BITS - 1) & 1)
         first |= ~((1ull << VA_BITS) - 1);
-    viommui_smmuv3_tell_endpoints(smmu, 0, G_MAXUINT32, first, size);
+    viommui_endpoints_tell(smmu->endpoints, 0, G_MAXUINT32, first, size);
 }
 
 void viommui_smmuv3_invalidate_iotlb(ViommuSmmuv3 *smmu, guint opcode,
@@ -298,7 +277,7 @@ void viommui_smmuv3_invalidate_iotlb(ViommuSmmuv3 *smmu, guint opcode,
     default: /* NH_ALL, NSNH_ALL */
         viommui_iotlb_invalidate_all(smmu->iotlb);
     }
-    viommui_smmuv3_tell_endpoints(smmu, 0, G_MAXUINT32, first, last);
+    viommui_endpoints_tell(smmu->endpoints, 0, G_MAXUINT32, first, last);
 }
 
 void viommui_smmuv3_invalidate_atc(ViommuSmmuv3 *smmu, const guint64 word[2])

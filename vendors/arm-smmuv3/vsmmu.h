@@ -26,6 +26,8 @@
 
 #include <viommu/smmuv3.h>
 
+#include "core/configurations.h"
+#include "core/endpoints.h"
 #include "core/iotlb.h"
 #include "core/sections.h"
 #include "smmuv3.h"
@@ -91,10 +93,8 @@ struct ViommuSmmuv3 {
     GMutex event_lock;
     guint owed; /* interrupts to be sent, a bit for each line; atomic */
     ViommuiIotlb *iotlb;
-    struct ViommuiSmmuv3Configurations *configurations;
-    /* StreamIDs that were translated for, if somebody wants translations_changed. */
-    GHashTable *seen;
-    GMutex seen_lock;
+    ViommuiConfigurations *configurations; /* of ViommuiSmmuv3Configuration */
+    ViommuiEndpoints *endpoints;
 };
 
 /* --- registers.c --- */
@@ -177,8 +177,6 @@ gboolean viommui_smmuv3_check_device(const guint32 idr[6], ViommuHostDevice *dev
                                      GError **error);
 
 /* --- configuration.c --- */
-typedef struct ViommuiSmmuv3Configurations ViommuiSmmuv3Configurations;
-
 /* What a stream and substream have, from registers, STE and CD. */
 typedef struct {
     enum {
@@ -193,8 +191,6 @@ typedef struct {
     guint16 asid;
 } ViommuiSmmuv3Configuration;
 
-ViommuiSmmuv3Configurations *viommui_smmuv3_configurations_new(void);
-void viommui_smmuv3_configurations_free(ViommuiSmmuv3Configurations *cache);
 /* In a read section. Looked up in the cache, or read from guest memory. */
 void viommui_smmuv3_get_configuration(ViommuSmmuv3 *smmu, guint32 sid, guint32 ssid,
                                       ViommuiSmmuv3Configuration *ret_configuration);
@@ -257,9 +253,6 @@ void viommui_smmuv3_end_change(ViommuSmmuv3 *smmu);
 /* What a TLBI means for the IOTLB; within a change. Words in CPU order. */
 void viommui_smmuv3_invalidate_iotlb(ViommuSmmuv3 *smmu, guint opcode,
                                      const guint64 word[2]);
-/* Streams' translations of `size` bytes at iova may have changed; within a change. */
-void viommui_smmuv3_tell_endpoints(ViommuSmmuv3 *smmu, guint32 first_sid, guint32 last_sid,
-                                   guint64 iova, guint64 size);
 /* ATC_INV: tell endpoints that cache (translations_changed). */
 void viommui_smmuv3_invalidate_atc(ViommuSmmuv3 *smmu, const guint64 word[2]);
 

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole VT-d unit: which invalidations of the guest go to the host, how many calls they
+ * are, what DMA makes of them, and what happens when the host fails one. A point is a rule.
+ */
+#include <errno.h>
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+
+#include "tap.h"
+#include "vtd-machine.h"
+
+enum { OTHER_DID = 30 };
+#define INVALIDATE IOMMU_HWPT_INVALIDATE
+#define ATTACH     VFIO_DEVICE_ATTACH_IOMMUFD_PT
+
+static guint64 page_flush(guint16 did)
+{
+    return guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_PAGE, did, 0);
+}
+
+/* Map VTDM_IOVA elsewhere: DMA goes on as it did, and after the descriptor no more. */
+static void stale_until(VtdMachine *vm, guint64 word0, guint64 word1, const char *name)
+{
+    guint64 other = vtdm_alloc(vm, GUEST_PAGE);
+    gboolean stale;
+
+    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, other, TRUE);
+    stale = vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    vtdm_issue(vm, word0, word1);
+    tap_ok(stale && vtdm_reaches(vm, 0, VTDM_IOVA, other), "DMA is stale until %s", name);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
+    vtdm_flush_tables(vm, VTDM_DID, 0);
+}
+
+static void untouched_by(VtdMachine *vm, guint64 word0, guint64 word1, const char *name)
+{
+    guint64 other = vtdm_alloc(vm, GUEST_PAGE);
+
+    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, other, TRUE);
+    vtdm_issue(vm, word0, word1);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... and over %s", name);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
+    vtdm_flush_tables(vm, VTDM_DID, 0);
+}
+
+static void test_reach(VtdMachine *vm)
+{
+    stale_until(vm, page_flush(VTDM_DID), VTDM_IOVA, "a flush of the page");
+    stale_until(vm, page_flush(VTDM_DID), guest_vtd_inv_pages(VTDM_IOVA, 0, TRUE),
+                "a flush of its leaf");
+    stale_until(vm, page_flush(VTDM_DID), guest_vtd_inv_pages(0, 3, FALSE),
+                "a flush of 8 pages");
+    stale_until(vm, page_flush(VTDM_DID), guest_vtd_inv_pages(VTDM_IOVA, 3, FALSE),
+                "... named by any of them");
+    stale_until(vm, page_flush(VTDM_DID), guest_vtd_inv_pages(0, 9, FALSE),
+                "a flush of 2 MiB");
+    stale_until(vm, guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, VTDM_DID, 0), 0,
+                "a flush of the PASID");
+    stale_until(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_GLOBAL, 0), 0, "a global IOTLB flush");
+    untouched_by(vm, page_flush(OTHER_DID), VTDM_IOVA, "one of another domain");
+    untouched_by(vm, page_flush(VTDM_DID), VTDM_IOVA + 0x1000, "one of the page beside it");
+    untouched_by(vm, guest_vtd_inv_context(GUEST_CONTEXT_DEVICE, 0, VTDM_RID, 0), 0,
+                 "a context-cache flush");
+    untouched_by(vm, GUEST_INV_WAIT, 0, "a wait");
+}
+
+/* --- how many calls ---------------------------------------------------------------------
+ */
+
+static void test_batches(VtdMachine *vm, Spy *spy)
+{
+    spy_reset_counts(spy);
+    vm->n_entries = 0;
+    for (guint i = 0; i < 100; i++)
+        vtdm_queue(vm, page_flush(VTDM_DID), (guint64)(2 * i) << 12);
+    vtdm_queue_wait(vm);
+    tap_ok(vtdm_ring(vm) && vtdm_waited(vm), "100 flushes of one doorbell");
+    tap_is(spy_count(spy, INVALIDATE), 1, "... are one host call");
+    spy_reset_counts(spy);
+    vm->n_entries = 0;
+    for (guint i = 0; i < 8; i++)
+        vtdm_queue(vm, page_flush(VTDM_DID), (guint64)(0x10 + i) << 12);
+    vtdm_queue_wait(vm);
+    vtdm_ring(vm);
+    tap_is(spy_count(spy, INVALIDATE), 1, "flushes of neighbours are one call");
+    tap_is(vm->n_entries, 1, "... of one entry");
+    spy_reset_counts(spy);
+    for (guint i = 0; i < 20; i++) {
+        vtdm_queue(vm, page_flush(VTDM_DID), (guint64)i << 16);
+        vtdm_queue_wait(vm);
+    }
+    vtdm_ring(vm);
+    tap_is(spy_count(spy, INVALIDATE), 1, "waits in between cost none");
+    spy_reset_counts(spy);
+    vtdm_queue(vm, page_flush(OTHER_DID), VTDM_IOVA);
+    vtdm_queue(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_DOMAIN, OTHER_DID), 0);
+    vtdm_queue(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_PAGE, OTHER_DID), VTDM_IOVA);
+    vtdm_queue_wait(vm);
+    vtdm_ring(vm);
+    tap_is(spy->n_calls, 0, "flushes of domains without host devices are none");
+    vtdm_install_pass_through(vm, VTDM_RID);
+    spy_reset_counts(spy);
+    vtdm_issue(vm, guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, VTDM_PT_DID, 0), 0);
+    vtdm_issue(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_DOMAIN, VTDM_PT_DID), 0);
+    tap_is(spy->n_calls, 0, "pass-through has nothing to flush");
+    vtdm_install(vm, VTDM_RID, &vm->domain);
+}
+
+/* A flush before a change of the entry is done before it, one behind it is for the new. */
+static void test_order(VtdMachine *vm)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS], pages[2];
+    GuestVtdDomain other;
+
+    for (guint i = 0; i < 2; i++)
+        pages[i] = vtdm_alloc(vm, GUEST_PAGE);
+    guest_vtd_domain_init(&other, &vm->ram, GUEST_VTD_FIRST, 4, OTHER_DID);
+    guest_vtd_map(&other, VTDM_IOVA, pages[0], TRUE);
+    guest_vtd_pasid_table(words, &other);
+    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    vtdm_put_pasid(vm, VTDM_RID, 0, words);
+    vtdm_queue(vm, page_flush(VTDM_DID), VTDM_IOVA);
+    vtdm_queue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, VTDM_DID, 0), 0);
+    vtdm_queue(vm, guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, OTHER_DID, 0), 0);
+    vtdm_queue_wait(vm);
+    tap_ok(vtdm_ring(vm) && vtdm_waited(vm), "a flush, a change, a flush in one doorbell");
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, pages[0]), "... end with the new entry");
+    guest_vtd_map(&other, VTDM_IOVA, pages[1], TRUE);
+    vtdm_flush_page(vm, OTHER_DID, 0, VTDM_IOVA);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, pages[1]), "... whose flushes work");
+    vtdm_install(vm, VTDM_RID, &vm->domain);
+}
+
+/* --- failures ---------------------------------------------------------------------------
+ */
+
+/* However the host fails: a wait that completed leaves nothing stale in reach. */
+static void test_failures(VtdMachine *vm, Spy *spy)
+{
+    static const struct {
+        const char *name;
+        int err;
+        guint times;
+    } failures[] = {{"once, EINVAL", EINVAL, 1}, {"for long, EINVAL", EINVAL, 99},
+                    {"EIO", EIO, 99},            {"ENOMEM, for a moment", ENOMEM, 2},
+                    {"ENOMEM, for long", ENOMEM, 100000}};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(failures); i++) {
+        guint64 other = vtdm_alloc(vm, GUEST_PAGE);
+        gboolean done;
+
+        vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+        guest_vtd_map(&vm->domain, VTDM_IOVA, other, TRUE);
+        spy_fail(spy, INVALIDATE, 1, failures[i].err, failures[i].times);
+        done = vtdm_flush_page(vm, VTDM_DID, 0, VTDM_IOVA);
+        spy_fail_none(spy);
+        tap_ok(done, "an invalidation that the host fails (%s) completes", failures[i].name);
+        tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, other), "... DMA has the new page");
+        guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
+        vtdm_flush_tables(vm, VTDM_DID, 0);
+        tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... and flushes work again");
+    }
+    vtdm_drain_faults(vm);
+}
+
+/* Nor when it fails to attach anew: then the device is blocked, or nothing completes. */
+static void test_hopeless(VtdMachine *vm, const Target *target)
+{
+    Spy *spy = (Spy *)&target->spy;
+    guint64 other = vtdm_alloc(vm, GUEST_PAGE);
+
+    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, other, TRUE);
+    spy_fail(spy, 0, 1, EIO, 100000);
+    vtdm_flush_page(vm, VTDM_DID, 0, VTDM_IOVA);
+    spy_fail_none(spy);
+    tap_ok(!vtdm_waited(vm) || !vtdm_reaches(vm, 0, VTDM_IOVA, vm->page),
+           "every host call fails: nothing stale is told complete");
+    if (vtdm_get(vm, VTDM_FSTS) & VTDM_IQE)
+        vtdm_set(vm, VTDM_FSTS, VTDM_IQE);
+    vtdm_ring(vm);
+    vtdm_flush_pasid(vm, VTDM_DID, 0);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, other), "the host well again, all is done");
+    vtdm_drain_faults(vm);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
+    vtdm_flush_tables(vm, VTDM_DID, 0);
+}
+
+/* --- two devices ------------------------------------------------------------------------
+ */
+
+static void test_two_devices(const Target *target, Spy *spy)
+{
+    GuestVtdDomain other;
+    guint64 page;
+    VtdMachine vm;
+
+    if (!target->bdfs[1]) {
+        tap_skip("one device", "two devices");
+        return;
+    }
+    if (!tap_ok(vtdm_init(&vm, target, target->bdfs, NULL), "two devices"))
+        return;
+    page = vtdm_alloc(&vm, GUEST_PAGE);
+    guest_vtd_domain_init(&other, &vm.ram, GUEST_VTD_FIRST, 4, OTHER_DID);
+    guest_vtd_map(&other, VTDM_IOVA, page, TRUE);
+    vtdm_start(&vm, VTDM_SCALABLE);
+    spy_reset_counts(spy);
+    vtdm_install(&vm, VTDM_RID, &vm.domain);
+    vtdm_install(&vm, VTDM_RID + 8, &vm.domain);
+    tap_is(spy_count(spy, IOMMU_HWPT_ALLOC), 1, "equal entries share one HWPT");
+    tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page) &&
+               vtdm_reaches(&vm, 1, VTDM_IOVA, vm.page),
+           "... which both devices follow");
+    guest_vtd_map(&vm.domain, VTDM_IOVA, page, TRUE);
+    spy_reset_counts(spy);
+    vtdm_flush_page(&vm, VTDM_DID, 0, VTDM_IOVA);
+    tap_is(spy_count(spy, INVALIDATE), 1, "a flush is one call for both");
+    tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, page) && vtdm_reaches(&vm, 1, VTDM_IOVA, page),
+           "... and done for both");
+    guest_vtd_map(&vm.domain, VTDM_IOVA, vm.page, TRUE);
+    vtdm_flush_page(&vm, VTDM_DID, 0, VTDM_IOVA);
+    vtdm_install(&vm, VTDM_RID + 8, &other);
+    tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page) && vtdm_reaches(&vm, 1, VTDM_IOVA, page),
+           "different entries lead different ways");
+    spy_reset_counts(spy);
+    vtdm_queue(&vm, page_flush(VTDM_DID), VTDM_IOVA);
+    vtdm_queue(&vm, page_flush(OTHER_DID), VTDM_IOVA);
+    vtdm_queue(&vm, page_flush(VTDM_DID), VTDM_IOVA + 0x4000);
+    vtdm_queue(&vm, page_flush(OTHER_DID), VTDM_IOVA + 0x4000);
+    vtdm_queue_wait(&vm);
+    vtdm_ring(&vm);
+    tap_is(spy_count(spy, INVALIDATE), 2, "flushes of two domains are a call each");
+    vtdm_remove(&vm, VTDM_RID + 8);
+    tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page) && vtdm_is_blocked(&vm, 1),
+           "one removed leaves the other");
+    vtdm_clear(&vm);
+}
+
+int main(int argc, char **argv)
+{
+    Target target;
+    VtdMachine vm;
+
+    if (!target_init_default(&target, argc, argv, 2, "vtd"))
+        return 2;
+    if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "a machine")) {
+        vtdm_start(&vm, VTDM_SCALABLE);
+        vtdm_install(&vm, VTDM_RID, &vm.domain);
+        test_reach(&vm);
+        test_batches(&vm, &target.spy);
+        test_order(&vm);
+        test_failures(&vm, &target.spy);
+        test_hopeless(&vm, &target);
+        vtdm_clear(&vm);
+    }
+    test_two_devices(&target, &target.spy);
+    target_clear(&target);
+    return tap_done();
+}

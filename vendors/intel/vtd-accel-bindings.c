@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a device's requests get, by the guest's tables: bindings made, replaced and taken
+ * away.
+ *
+ * A binding has a goal from the context entry of its device: blocked, identity, or what the
+ * PASID table entry says. To settle it is to read the entry and have the host follow; an
+ * entry that the host has already makes no call. What fails leaves the binding blocked and
+ * unsettled: nothing of the entry is remembered, so that the next descriptor that concerns
+ * it tries again.
+ *
+ * Invariants: a settled binding with an entry is indexed under its domain ID and the PASID
+ * of the entry; one that is not settled is in `all_unsettled`, and in `unsettled` by the
+ * PASID of the entry that it waits for. A binding that is nested has its HWPT.
+ *
+ * Down the path: core/core.h, vtd-accel-hwpt.c. Beside: vtd-accel-descriptors.c.
+ */
+
+#include "vtd.h"
+
+#include <string.h>
+
+/* --- indexes ----------------------------------------------------------------------------
+ */
+
+static void unindex(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    if (!binding->is_indexed)
+        return;
+    viommui_index_remove(accel->by_did, binding->did, binding);
+    viommui_index_remove(accel->by_did_pasid,
+                         viommui_vtd_did_pasid(binding->did, binding->table_pasid),
+                         binding);
+    binding->is_indexed = FALSE;
+}
+
+static void reindex(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, guint16 did)
+{
+    unindex(accel, binding);
+    binding->did = did;
+    viommui_index_add(accel->by_did, did, binding);
+    viommui_index_add(accel->by_did_pasid, viommui_vtd_did_pasid(did, binding->table_pasid),
+                      binding);
+    binding->is_indexed = TRUE;
+}
+
+static void set_settled(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, gboolean settled)
+{
+    if (binding->is_settled == settled)
+        return;
+    binding->is_settled = settled;
+    if (settled) {
+        g_hash_table_remove(accel->all_unsettled, binding);
+        viommui_index_remove(accel->unsettled, binding->table_pasid, binding);
+    } else {
+        g_hash_table_add(accel->all_unsettled, binding);
+        viommui_index_add(accel->unsettled, binding->table_pasid, binding);
+    }
+}
+
+/* --- refusals ---------------------------------------------------------------------------
+ */
+
+static ViommuHost *host_of(const ViommuiVtdBinding *binding)
+{
+    return binding->device->host->host;
+}
+
+/* Told once for each change of the entry, or of what is wrong with it. */
+static void refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, const guint8 *bytes,
+                   guint8 reason, gboolean fault_disabled, ViommuResult result)
+{
+    const ViommuVtdRefusal refusal = {
+        .requester_id = binding->device->rid,
+        .pasid = binding->pasid == VIOMMUI_NO_PASID ? VIOMMU_VTD_NO_PASID : binding->pasid,
+        .reason = reason,
+        .fault_disabled = fault_disabled,
+        .result = result,
+    };
+
+    if (binding->told == reason &&
+        !memcmp(binding->told_entry, bytes, sizeof binding->told_entry))
+        return;
+    binding->told = reason;
+    memcpy(binding->told_entry, bytes, sizeof binding->told_entry);
+    accel->config.refused(&refusal, accel->config.user_data);
+}
+
+/* --- what the host is given -------------------------------------------------------------
+ */
+
+static ViommuResult detach(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                           ViommuiAttachmentKind to)
+{
+    ViommuHostDevice *device = binding->device->device;
+
+    if (binding->hwpt) {
+        viommui_vtd_flush(accel);
+        viommui_vtd_requests_drop(binding->device, binding);
+        viommui_vtd_hwpt_leave(accel, binding);
+    }
+    return viommui_host_device_detach(device, binding->pasid, to, VIOMMUI_FAIL_CLOSED);
+}
+
+static ViommuResult bind(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                         const ViommuiStage1 *stage1, guint16 did)
+{
+    ViommuHostDevice *device = binding->device->device;
+    ViommuResult result;
+
+    if (binding->hwpt) {
+        viommui_vtd_flush(accel);
+        viommui_vtd_requests_drop(binding->device, binding);
+        viommui_vtd_hwpt_leave(accel, binding);
+    }
+    if (viommui_host_device_get_attachment(device, binding->pasid) == VIOMMUI_NESTED)
+        result = viommui_host_device_replace(device, binding->pasid, stage1,
+                                             VIOMMUI_FAIL_CLOSED);
+    else
+        result =
+            viommui_host_device_bind(device, binding->pasid, stage1, VIOMMUI_FAIL_CLOSED);
+    if (result == VIOMMU_OK)
+        viommui_vtd_hwpt_join(accel, binding, did, FALSE);
+    return result;
+}
+
+static ViommuResult follow_first_stage(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                       const ViommuiPasidEntry *entry)
+{
+    const ViommuiVtdStage1 data = viommui_vtd_make_stage1(entry);
+    const ViommuiStage1 stage1 = {
+        .data = &data,
+        .size = sizeof data,
+        .page_requests =
+            binding->device->page_requests && binding->device->context.page_requests,
+    };
+    ViommuResult result;
+
+    if (!viommui_host_device_is_bound_to(binding->device->device, binding->pasid,
+                                         &stage1)) {
+        result = bind(accel, binding, &stage1, entry->did);
+        if (result != VIOMMU_OK)
+            return result;
+    } else if (!binding->hwpt || !binding->is_indexed || binding->did != entry->did) {
+        /* The same tables for another domain, which has cached nothing of them yet. */
+        viommui_vtd_hwpt_leave(accel, binding);
+        viommui_vtd_hwpt_join(accel, binding, entry->did, TRUE);
+    }
+    reindex(accel, binding, entry->did);
+    return VIOMMU_OK;
+}
+
+static ViommuResult follow_pass_through(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                        guint16 did)
+{
+    ViommuResult result = detach(accel, binding, VIOMMUI_IDENTITY);
+
+    if (result == VIOMMU_OK)
+        reindex(accel, binding, did);
+    return result;
+}
+
+/* Blocked, for a reason that the guest is to be told. */
+static ViommuResult block_and_refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                     const guint8 *bytes, guint8 reason,
+                                     gboolean fault_disabled, ViommuResult why)
+{
+    ViommuResult result = detach(accel, binding, VIOMMUI_BLOCKED);
+
+    unindex(accel, binding);
+    set_settled(accel, binding, FALSE);
+    refuse(accel, binding, bytes, reason, fault_disabled, why);
+    return result;
+}
+
+static ViommuResult refuse_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                 const guint8 *bytes, const ViommuiPasidEntry *entry,
+                                 gboolean fault_disabled)
+{
+    guint rid = binding->device->rid;
+
+    if (entry->kind == VIOMMUI_PASID_ENTRY_SECOND) {
+        viommui_refuse(
+            host_of(binding), binding->device->device, VIOMMU_UNSUPPORTED,
+            "requester ID 0x%04x, PASID %u: PGTT %u, second-stage tables, cannot "
+            "be bound to the host",
+            rid, binding->table_pasid, entry->pgtt);
+        return block_and_refuse(accel, binding, bytes, FR_SM_SS_ACCESS, fault_disabled,
+                                VIOMMU_UNSUPPORTED);
+    }
+    if (entry->reason == FR_SM_PASID_INVALID && !strcmp(entry->why, "PGTT"))
+        viommui_refuse(host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
+                       "requester ID 0x%04x, PASID %u: PGTT %u is neither first-stage nor "
+                       "pass-through",
+                       rid, binding->table_pasid, entry->pgtt);
+    else
+        viommui_refuse(
+            host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
+            "requester ID 0x%04x, PASID %u: the PASID table entry has an illegal "
+            "%s 0x%" G_GINT64_MODIFIER "x",
+            rid, binding->table_pasid, entry->why, entry->value);
+    return block_and_refuse(accel, binding, bytes, entry->reason, fault_disabled,
+                            VIOMMU_GUEST_INVALID);
+}
+
+/* The host has refused what is good; it is blocked. Put off is no refusal. */
+static ViommuResult fail_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                               const guint8 *bytes, const ViommuiPasidEntry *entry,
+                               gboolean fault_disabled, ViommuResult result)
+{
+    guint8 reason = entry->kind == VIOMMUI_PASID_ENTRY_FIRST ? FR_SM_FS_FIRST_ACCESS
+                                                             : FR_SM_PASID_INVALID;
+
+    unindex(accel, binding);
+    set_settled(accel, binding, FALSE);
+    if (!viommui_host_device_is_pending(binding->device->device, binding->pasid))
+        refuse(accel, binding, bytes, reason, fault_disabled, result);
+    return result;
+}
+
+static ViommuResult follow_present_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                         const guint8 *bytes,
+                                         const ViommuiPasidEntry *entry,
+                                         gboolean fault_disabled)
+{
+    ViommuResult result;
+
+    if (entry->kind == VIOMMUI_PASID_ENTRY_FIRST)
+        result = follow_first_stage(accel, binding, entry);
+    else if (entry->kind == VIOMMUI_PASID_ENTRY_PASS_THROUGH)
+        result = follow_pass_through(accel, binding, entry->did);
+    else
+        return refuse_entry(accel, binding, bytes, entry, fault_disabled);
+    if (result != VIOMMU_OK)
+        return fail_entry(accel, binding, bytes, entry, fault_disabled, result);
+    set_settled(accel, binding, TRUE);
+    binding->told = 0;
+    return VIOMMU_OK;
+}
+
+static ViommuResult block_silently(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    ViommuResult result = detach(accel, binding, VIOMMUI_BLOCKED);
+
+    unindex(accel, binding);
+    set_settled(accel, binding, FALSE);
+    binding->told = 0;
+    return result;
+}
+
+static ViommuResult follow_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE] = {0};
+    gboolean fault_disabled = FALSE;
+    ViommuiPasidEntry entry;
+    guint8 reason =
+        accel->config.read_pasid_entry(binding->device->rid, binding->table_pasid, bytes,
+                                       &fault_disabled, accel->config.user_data);
+
+    if (reason) {
+        viommui_refuse(host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
+                       "requester ID 0x%04x, PASID %u: no PASID table entry can be read "
+                       "(fault reason 0x%02x)",
+                       binding->device->rid, binding->table_pasid, reason);
+        binding->is_present = TRUE;
+        return block_and_refuse(accel, binding, bytes, reason, fault_disabled,
+                                VIOMMU_GUEST_INVALID);
+    }
+    entry = viommui_vtd_decode_pasid_entry(accel->config.cap, accel->config.ecap, bytes);
+    binding->is_present = entry.kind != VIOMMUI_PASID_ENTRY_NOT_PRESENT;
+    if (!binding->is_present)
+        return block_silently(accel, binding);
+    return follow_present_entry(accel, binding, bytes, &entry,
+                                fault_disabled || entry.fault_disabled);
+}
+
+/* What a context entry alone decides. */
+static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    static const guint8 no_entry[VIOMMU_VTD_PASID_ENTRY_SIZE] = {0};
+    const ViommuVtdContext *context = &binding->device->context;
+    ViommuResult result;
+
+    if (binding->goal == VIOMMUI_GOAL_IDENTITY) {
+        result = follow_pass_through(accel, binding, context->domain_id);
+        set_settled(accel, binding, result == VIOMMU_OK);
+        binding->told = 0;
+        return result;
+    }
+    if (binding->goal == VIOMMUI_GOAL_SECOND_STAGE) {
+        viommui_refuse(host_of(binding), binding->device->device, VIOMMU_UNSUPPORTED,
+                       "requester ID 0x%04x: second-stage tables of legacy mode cannot be "
+                       "bound to the host",
+                       binding->device->rid);
+        return block_and_refuse(accel, binding, no_entry, FR_SS_ACCESS,
+                                context->fault_disabled, VIOMMU_UNSUPPORTED);
+    }
+    if (binding->pasid != VIOMMUI_NO_PASID || !context->fault)
+        return block_silently(accel, binding);
+    viommui_refuse(
+        host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
+        "requester ID 0x%04x: no context entry can be used (fault reason 0x%02x)",
+        binding->device->rid, context->fault);
+    return block_and_refuse(accel, binding, no_entry, context->fault,
+                            context->fault_disabled, VIOMMU_GUEST_INVALID);
+}
+
+/* --- bindings ---------------------------------------------------------------------------
+ */
+
+void viommui_vtd_binding_init(ViommuiVtdBinding *binding, ViommuiVtdDevice *device,
+                              guint32 pasid)
+{
+    *binding = (ViommuiVtdBinding){.device = device, .pasid = pasid, .is_settled = TRUE};
+    if (pasid != VIOMMUI_NO_PASID)
+        binding->table_pasid = pasid;
+}
+
+ViommuResult viommui_vtd_settle(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    ViommuResult result = binding->goal == VIOMMUI_GOAL_ENTRY
+                              ? follow_entry(accel, binding)
+                              : follow_context(accel, binding);
+
+    /* One that is at large is pending too: to be blocked. */
+    if (viommui_host_device_is_pending(binding->device->device, binding->pasid))
+        g_hash_table_add(accel->put_off, binding);
+    else
+        g_hash_table_remove(accel->put_off, binding);
+    return result;
+}
+
+void viommui_vtd_binding_forget(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    block_silently(accel, binding);
+    set_settled(accel, binding, TRUE);
+    g_hash_table_remove(accel->put_off, binding);
+}
+
+/* The entry that a binding goes by is another one. */
+static void set_table_pasid(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                            guint32 pasid)
+{
+    gboolean settled = binding->is_settled;
+
+    if (binding->table_pasid == pasid)
+        return;
+    viommui_vtd_hwpt_leave(accel, binding);
+    unindex(accel, binding);
+    set_settled(accel, binding, TRUE);
+    binding->table_pasid = pasid;
+    set_settled(accel, binding, settled);
+}
+
+static gboolean can_have_pasids(const ViommuiVtdDevice *device)
+{
+    return device->context.kind == VIOMMU_VTD_PASID_TABLE && device->context.n_pasids &&
+           viommu_host_device_get_info(device->device)->pasid_bits;
+}
+
+ViommuResult viommui_vtd_settle_pasid(ViommuVtdAccel *accel, ViommuiVtdDevice *device,
+                                      guint32 pasid)
+{
+    gboolean may_be = can_have_pasids(device) && pasid < device->context.n_pasids;
+    ViommuiVtdBinding *binding =
+        g_hash_table_lookup(device->pasids, GUINT_TO_POINTER(pasid));
+    ViommuResult result;
+
+    if (!binding && !may_be)
+        return VIOMMU_OK;
+    if (!binding) {
+        binding = g_new(ViommuiVtdBinding, 1);
+        viommui_vtd_binding_init(binding, device, pasid);
+        g_hash_table_insert(device->pasids, GUINT_TO_POINTER(pasid), binding);
+    }
+    binding->goal = may_be ? VIOMMUI_GOAL_ENTRY : VIOMMUI_GOAL_BLOCKED;
+    result = viommui_vtd_settle(accel, binding);
+    if ((may_be && binding->is_present) ||
+        viommui_host_device_is_pending(device->device, pasid))
+        return result;
+    viommui_vtd_binding_forget(accel, binding);
+    g_hash_table_remove(device->pasids, GUINT_TO_POINTER(pasid));
+    return result;
+}
+
+ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+{
+    const ViommuVtdAccelConfig *config = &accel->config;
+    g_autofree gpointer *known = NULL;
+    ViommuResult worst = VIOMMU_OK, result;
+    guint32 pasid = 0;
+    guint n;
+
+    known = g_hash_table_get_keys_as_array(device->pasids, &n);
+    for (guint i = 0; i < n; i++) {
+        result = viommui_vtd_settle_pasid(accel, device, GPOINTER_TO_UINT(known[i]));
+        worst = MIN(worst, result);
+    }
+    if (!can_have_pasids(device))
+        return worst;
+    /* The host has PASID 0 for requests without one, whose binding serves both then. */
+    if (!device->context.rid_pasid)
+        pasid = 1;
+    for (; config->find_pasid(device->rid, pasid, &pasid, config->user_data); pasid++) {
+        if (g_hash_table_contains(device->pasids, GUINT_TO_POINTER(pasid)))
+            continue;
+        result = viommui_vtd_settle_pasid(accel, device, pasid);
+        worst = MIN(worst, result);
+    }
+    return worst;
+}
+
+/* --- devices ----------------------------------------------------------------------------
+ */
+
+static ViommuiGoal goal_of(ViommuVtdContextKind kind)
+{
+    switch (kind) {
+    case VIOMMU_VTD_PASS_THROUGH:
+        return VIOMMUI_GOAL_IDENTITY;
+    case VIOMMU_VTD_SECOND_STAGE:
+        return VIOMMUI_GOAL_SECOND_STAGE;
+    case VIOMMU_VTD_PASID_TABLE:
+        return VIOMMUI_GOAL_ENTRY;
+    default:
+        return VIOMMUI_GOAL_BLOCKED;
+    }
+}
+
+ViommuResult viommui_vtd_refresh_device(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+{
+    ViommuVtdContext context = {.kind = VIOMMU_VTD_BLOCKED};
+    ViommuResult result, pasids;
+
+    if (!accel->blocked)
+        accel->config.read_context(device->rid, &context, accel->config.user_data);
+    device->context = context;
+    device->rid_binding.goal = goal_of(context.kind);
+    set_table_pasid(accel, &device->rid_binding,
+                    context.kind == VIOMMU_VTD_PASID_TABLE ? context.rid_pasid : 0);
+    result = viommui_vtd_settle(accel, &device->rid_binding);
+    pasids = viommui_vtd_settle_pasids(accel, device);
+    if (can_have_pasids(device))
+        g_hash_table_add(accel->pasid_devices, device);
+    else
+        g_hash_table_remove(accel->pasid_devices, device);
+    return MIN(result, pasids);
+}
+
+gboolean viommui_vtd_retry_put_off(ViommuVtdAccel *accel)
+{
+    g_autofree gpointer *bindings = NULL;
+    gboolean at_large = FALSE;
+    guint n;
+
+    bindings = g_hash_table_get_keys_as_array(accel->put_off, &n);
+    for (guint i = 0; i < n; i++) {
+        ViommuiVtdBinding *binding = bindings[i];
+        ViommuHostDevice *device = binding->device->device;
+        guint32 pasid = binding->pasid;
+
+        if (pasid == VIOMMUI_NO_PASID)
+            viommui_vtd_settle(accel, binding);
+        else
+            viommui_vtd_settle_pasid(accel, binding->device, pasid);
+        at_large = at_large || viommui_host_device_is_at_large(device, pasid);
+    }
+    return !at_large;
+}
