@@ -182,13 +182,27 @@ static void parse_text(const TraceFaults *faults, const char *line, Text *text)
         text->write = text->has_write = TRUE;
 }
 
+/* The same DMA was told of, for another reason. */
+static gboolean is_told_otherwise(const TraceFaults *faults, const TraceFault *fault)
+{
+    for (guint i = 0; i < faults->unclaimed->len; i++) {
+        const TraceFault *other = &g_array_index(faults->unclaimed, TraceFault, i);
+
+        if (other->sid == fault->sid && fault->type != TRACE_FAULT_ANY &&
+            other->type != fault->type)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Asked for, and still there is none. */
 static void judge_silence(TraceFaults *faults, const TraceLine *line,
                           const TraceFault *fault, const char *problem)
 {
     gboolean excused = FALSE;
-    const char *why =
-        problem ? NULL : faults->ops->is_silent(fault, faults->device, &excused);
+    const char *why = problem || is_told_otherwise(faults, fault)
+                          ? NULL
+                          : faults->ops->is_silent(fault, faults->device, &excused);
 
     if (!why) {
         trace_result_differ(faults->result, TRACE_FAULTS_DIFFER, line->number,
