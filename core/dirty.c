@@ -87,8 +87,7 @@ gboolean viommui_host_viommu_track_dirty(ViommuiHostViommu *hv, GError **error)
                               "dirty tracking is on, and cannot be for another vIOMMU");
 }
 
-/* --- reading ----------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------ */
 
 /* What is asked for, in the VMM's terms. */
 typedef struct {

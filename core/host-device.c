@@ -6,13 +6,12 @@
  * Invariants: a device in no vIOMMU's hands wants BLOCKED, and so do all its PASIDs. No
  * device that shares its IOMMU group has a PASID attached.
  *
- * Up the path: the VMM, vendors/. Down the path: group.c, attachment.c.
+ * Up the path: the VMM, vendors/. Down the path: group.c, slot.c.
  */
 
 #include "private.h"
 
-/* --- making and freeing ----------------------------------------------------------------
- */
+/* --- making and freeing ------------------------------------------------------------- */
 
 /* Others of its group are blocked along with it until it is in use itself. */
 static gboolean block_group(ViommuHostDevice *device, GError **error)
@@ -147,8 +146,7 @@ const ViommuHostDeviceInfo *viommu_host_device_get_info(ViommuHostDevice *device
     return &device->info;
 }
 
-/* --- in a vIOMMU's hands ----------------------------------------------------------------
- */
+/* --- in a vIOMMU's hands ------------------------------------------------------------ */
 
 ViommuHost *viommui_host_device_get_host(ViommuHostDevice *device)
 {

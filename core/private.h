@@ -150,14 +150,28 @@ const ViommuHostDevice *viommui_group_find_stranger(const ViommuiGroup *group,
 /* A member other than this device, or NULL. */
 const ViommuHostDevice *viommui_group_find_other(const ViommuHostDevice *device);
 
-/* --- attachment.c --- */
-/* Of a new device, which has its group. */
+/* --- slot.c --- */
+/* Those of a new device, which has its group. */
 void viommui_slots_init(ViommuHostDevice *device);
 void viommui_slots_clear(ViommuHostDevice *device);
 /* Detach all PASIDs, those too that could not be before; FALSE: some still cannot be. */
 gboolean viommui_slots_leave_pasids(ViommuHostDevice *device);
 /* Detach the requester ID too. What the host refuses is tried again at the next change. */
 void viommui_slots_leave(ViommuHostDevice *device);
+/* NULL: a PASID that is BLOCKED, and of which there is no more to say. */
+ViommuiSlot *viommui_slot_find(ViommuHostDevice *device, guint32 pasid);
+/* The same, made where there is none; a change of it is to follow. */
+ViommuiSlot *viommui_slot_obtain(ViommuHostDevice *device, guint32 pasid);
+/*
+ * Changes, after which the slot of a PASID may be gone: to BLOCKED or IDENTITY, to NESTED,
+ * to what it has by way of a detach, to what was put off.
+ */
+ViommuResult viommui_slot_set(ViommuiSlot *slot, ViommuiAttachmentKind to,
+                              ViommuiOnFailure on_failure);
+ViommuResult viommui_slot_set_nested(ViommuiSlot *slot, const ViommuiStage1 *stage1,
+                                     ViommuiOnFailure on_failure);
+ViommuResult viommui_slot_renew(ViommuiSlot *slot);
+ViommuResult viommui_slot_retry(ViommuiSlot *slot);
 
 /* --- backend.c: one wrapper for each data-path slot: classifies, traces --- */
 ViommuResult viommui_backend_hwpt_alloc(ViommuiHostViommu *hv, ViommuHostDevice *device,

@@ -12,7 +12,7 @@
  * before anything else is tried: a host whose replace failed may have torn the old
  * attachment down, or may think it still has it.
  *
- * Up the path: attachment.c, group.c. Down the path: backend.c.
+ * Up the path: slot.c, group.c. Down the path: backend.c.
  */
 
 #include "private.h"

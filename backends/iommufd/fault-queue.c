@@ -71,11 +71,13 @@ static int fetch(ViommuiFaultQueue *queue, gsize room)
 
     room = MIN(room, MAX_GROUP);
     queue->next = 0;
-    do {
+    for (;;) {
         g_array_set_size(queue->waiting, room);
         n = seam->ops->read(seam->data, queue->fd, queue->waiting->data, room * step);
-        room *= 2;
-    } while (n == -EINVAL && room <= MAX_GROUP);
+        if (n != -EINVAL || room == MAX_GROUP)
+            break;
+        room = MIN(2 * room, MAX_GROUP);
+    }
     g_array_set_size(queue->waiting, n > 0 ? (guint)(n / step) : 0);
     return n < 0 ? (int)n : (int)(n / step);
 }

@@ -38,7 +38,8 @@ ViommuHostDevice *viommu_host_device_new_from_fd(ViommuHost *host, int cdev_fd, 
 
 /*
  * From a cdev that the VMM has already bound to the host's iommufd, which named it devid.
- * Whatever it is attached to it stays attached to until a vIOMMU attaches it.
+ * Whatever it is attached to it stays attached to until a vIOMMU attaches it. No PASID of
+ * it is attached.
  */
 ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_fd,
                                                     guint32 devid, int group,

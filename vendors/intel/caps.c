@@ -86,12 +86,12 @@ gboolean viommui_vtd_check_caps(guint64 cap, guint64 ecap, const ViommuHostDevic
 gboolean viommui_vtd_check_guest_caps(guint64 cap, guint64 ecap, GError **error)
 {
     const HostField refused[] = {
-        {"CAP.PI", FALSE, CAP_PI},        {"CAP.ECMDS", FALSE, CAP_ECMDS},
-        {"ECAP.MTS", TRUE, ECAP_MTS},     {"ECAP.NEST", TRUE, ECAP_NEST},
-        {"ECAP.ERS", TRUE, ECAP_ERS},     {"ECAP.NWFS", TRUE, ECAP_NWFS},
-        {"ECAP.DIT", TRUE, ECAP_DIT},     {"ECAP.VCS", TRUE, ECAP_VCS},
-        {"ECAP.SSADS", TRUE, ECAP_SSADS}, {"ECAP.RPS", TRUE, ECAP_RPS},
-        {"ECAP.ADMS", TRUE, ECAP_ADMS},   {"ECAP.RPRIVS", TRUE, ECAP_RPRIVS},
+        {"CAP.PI", FALSE, CAP_PI},          {"CAP.ECMDS", FALSE, CAP_ECMDS},
+        {"ECAP.MTS", TRUE, ECAP_MTS},       {"ECAP.NEST", TRUE, ECAP_NEST},
+        {"ECAP.ERS", TRUE, ECAP_ERS},       {"ECAP.NWFS", TRUE, ECAP_NWFS},
+        {"ECAP.DIT", TRUE, ECAP_DIT},       {"ECAP.VCS", TRUE, ECAP_VCS},
+        {"ECAP.SSADS", TRUE, ECAP_SSADS},   {"ECAP.ADMS", TRUE, ECAP_ADMS},
+        {"ECAP.RPRIVS", TRUE, ECAP_RPRIVS},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {

@@ -60,6 +60,7 @@ static gboolean check_dependencies(const ViommuVtdConfig *config, GError **error
         {"second_stage", config->second_stage == VIOMMU_ON, "scalable_mode", scalable},
         {"pasid_bits", config->pasid_bits > 0, "scalable_mode", scalable},
         {"page_requests", config->page_requests == VIOMMU_ON, "scalable_mode", scalable},
+        {"rid_pasid", config->rid_pasid == VIOMMU_ON, "scalable_mode", scalable},
         {"first_stage_1g", config->first_stage_1g == VIOMMU_ON, "first_stage", first},
         {"five_level", config->five_level == VIOMMU_ON, "first_stage", first},
         {"supervisor_requests", config->supervisor_requests == VIOMMU_ON, "first_stage",
@@ -181,7 +182,7 @@ static guint64 make_cap(const Offer *offer, guint bits)
     return viommui_field_set(
         cap, CAP_FS5LP,
         offer->first_stage &&
-            decide(config->five_level, bits == 57 && all_have(offer, FALSE, CAP_FS5LP)));
+            decide(config->five_level, all_have(offer, FALSE, CAP_FS5LP)));
 }
 
 static gboolean offers_page_requests(const Offer *offer)
@@ -222,7 +223,9 @@ static guint64 make_ecap(const Offer *offer)
     ecap = viommui_field_set(ecap, ECAP_SSTS,
                              offer->scalable && decide(config->second_stage, !offer->n));
     ecap = viommui_field_set(ecap, ECAP_FSTS, offer->first_stage);
-    return viommui_field_set(ecap, ECAP_SMPWCS, offer->scalable && coherent);
+    ecap = viommui_field_set(ecap, ECAP_SMPWCS, offer->scalable && coherent);
+    return viommui_field_set(ecap, ECAP_RPS,
+                             offer->scalable && decide(config->rid_pasid, TRUE));
 }
 
 void viommui_vtd_offer(const ViommuVtdConfig *config,

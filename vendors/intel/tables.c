@@ -162,7 +162,9 @@ static guint8 judge_scalable(ViommuVtd *vtd, const guint64 *word,
     entry->pasid_bits = MIN(PASIDDIR_MIN_BITS + PASID_TABLE_BITS +
                                 (guint)viommui_field_get(word[0], SM_CONTEXT0_PDTS),
                             PASID_BITS);
-    entry->rid_pasid = viommui_field_get(word[1], SM_CONTEXT1_RID_PASID);
+    /* Without the capability the field is ignored, and the entry is that of PASID 0. */
+    if (has(vtd->regs.ecap, ECAP_RPS))
+        entry->rid_pasid = viommui_field_get(word[1], SM_CONTEXT1_RID_PASID);
     return 0;
 }
 

@@ -126,7 +126,7 @@ static ViommuResult bypass(const Request *request, gboolean scalable,
     guint64 size = 1ull << viommui_vtd_physical_bits(request->vtd->regs.cap);
 
     if (request->iova >= size)
-        return fail(request, scalable ? FR_SM_BEYOND_WIDTH : FR_BEYOND_WIDTH,
+        return fail(request, scalable ? FR_SM_BEYOND_MGAW : FR_BEYOND_WIDTH,
                     fault_disabled);
     fill(request->iova, size - request->iova,
          VIOMMU_ACCESS_READ | VIOMMU_ACCESS_WRITE | VIOMMU_ACCESS_EXECUTE, ret_translation);
@@ -208,24 +208,33 @@ static guint8 walk(const Request *request, const ViommuiVtdConfiguration *config
                                          ret_walk);
 }
 
+/* The input address of a second stage: within the unit's width, and its tables'. */
+static guint8 check_width(const Request *request, const ViommuiVtdTables *tables)
+{
+    guint unit = (guint)viommui_field_get(request->vtd->regs.cap, CAP_MGAW) + 1;
+
+    if (request->iova >> MIN(unit, tables->width) == 0)
+        return 0;
+    if (!tables->scalable)
+        return FR_BEYOND_WIDTH;
+    return request->iova >> unit ? FR_SM_BEYOND_MGAW : FR_SM_BEYOND_AW;
+}
+
 /* What the configuration refuses whatever the tables say. */
 static guint8 check_request(const Request *request,
                             const ViommuiVtdConfiguration *configuration)
 {
-    const ViommuiVtdTables *tables = &configuration->tables;
-
     if (configuration->from_pasid_table && request->access & VIOMMU_ACCESS_EXECUTE)
         return FR_SM_ERE; /* ECAP.ERS is not offered */
-    if (configuration->kind == VIOMMUI_VTD_FIRST_STAGE) {
-        if (request->access & VIOMMU_ACCESS_PRIVILEGED && !configuration->supervisor)
-            return FR_SM_SRE;
-        return viommui_vtd_is_canonical(request->iova, tables->levels)
-                   ? 0
-                   : FR_SM_NOT_CANONICAL;
-    }
-    if (configuration->kind == VIOMMUI_VTD_SECOND_STAGE && request->iova >> tables->width)
-        return tables->scalable ? FR_SM_BEYOND_WIDTH : FR_BEYOND_WIDTH;
-    return 0;
+    if (configuration->kind == VIOMMUI_VTD_SECOND_STAGE)
+        return check_width(request, &configuration->tables);
+    if (configuration->kind != VIOMMUI_VTD_FIRST_STAGE)
+        return 0;
+    if (request->access & VIOMMU_ACCESS_PRIVILEGED && !configuration->supervisor)
+        return FR_SM_SRE;
+    return viommui_vtd_is_canonical(request->iova, configuration->tables.levels)
+               ? 0
+               : FR_SM_NOT_CANONICAL;
 }
 
 /* What is allowed there to others of the same kind. */

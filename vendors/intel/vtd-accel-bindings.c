@@ -383,31 +383,49 @@ ViommuResult viommui_vtd_settle_pasid(ViommuVtdAccel *accel, ViommuiVtdDevice *d
     return result;
 }
 
-ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+static ViommuResult settle_known_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
 {
-    const ViommuVtdAccelConfig *config = &accel->config;
     g_autofree gpointer *known = NULL;
-    ViommuResult worst = VIOMMU_OK, result;
-    guint32 pasid = 0;
+    ViommuResult worst = VIOMMU_OK;
     guint n;
 
     known = g_hash_table_get_keys_as_array(device->pasids, &n);
     for (guint i = 0; i < n; i++) {
-        result = viommui_vtd_settle_pasid(accel, device, GPOINTER_TO_UINT(known[i]));
+        ViommuResult result =
+            viommui_vtd_settle_pasid(accel, device, GPOINTER_TO_UINT(known[i]));
+
         worst = MIN(worst, result);
     }
+    return worst;
+}
+
+ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+{
+    const ViommuVtdAccelConfig *config = &accel->config;
+    ViommuResult worst = VIOMMU_OK;
+    guint32 pasid = 0;
+
     if (!can_have_pasids(device))
-        return worst;
+        return VIOMMU_OK;
     /* The host has PASID 0 for requests without one, whose binding serves both then. */
     if (!device->context.rid_pasid)
         pasid = 1;
     for (; config->find_pasid(device->rid, pasid, &pasid, config->user_data); pasid++) {
-        if (g_hash_table_contains(device->pasids, GUINT_TO_POINTER(pasid)))
-            continue;
-        result = viommui_vtd_settle_pasid(accel, device, pasid);
+        ViommuResult result = VIOMMU_OK;
+
+        if (!g_hash_table_contains(device->pasids, GUINT_TO_POINTER(pasid)))
+            result = viommui_vtd_settle_pasid(accel, device, pasid);
         worst = MIN(worst, result);
     }
     return worst;
+}
+
+ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+{
+    ViommuResult known = settle_known_pasids(accel, device);
+    ViommuResult found = viommui_vtd_find_new_pasids(accel, device);
+
+    return MIN(known, found);
 }
 
 /* --- devices ----------------------------------------------------------------------------

@@ -94,7 +94,7 @@ static void find_new_pasids(ViommuVtdAccel *accel, const ViommuiDescriptor *desc
         ViommuiVtdDevice *device = devices[i];
 
         if (descriptor->granularity != VIOMMUI_GRANULARITY_PASID)
-            viommui_vtd_settle_pasids(accel, device);
+            viommui_vtd_find_new_pasids(accel, device);
         else if (!g_hash_table_contains(device->pasids,
                                         GUINT_TO_POINTER(descriptor->pasid)) &&
                  (descriptor->pasid || device->context.rid_pasid))

@@ -233,6 +233,8 @@ ViommuResult viommui_vtd_settle(ViommuVtdAccel *accel, ViommuiVtdBinding *bindin
 /* The same for a PASID, which may have no binding yet, and has none if it has no entry. */
 ViommuResult viommui_vtd_settle_pasid(ViommuVtdAccel *accel, ViommuiVtdDevice *device,
                                       guint32 pasid);
+/* Settle the PASIDs of a device that have an entry, and no binding yet. */
+ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device);
 /* Settle every PASID of a device that has a binding, or an entry. */
 ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device);
 /* Read the guest's context entry, and settle all that follows from it. */

@@ -200,13 +200,17 @@ guint8 viommui_vtd_walk_first_stage(const ViommuServices *services,
 guint8 viommui_vtd_check_second_stage(const ViommuiVtdTables *tables,
                                       const ViommuiVtdWalk *walk, ViommuAccess access)
 {
-    if (access & VIOMMU_ACCESS_WRITE && !walk->writable)
+    gboolean write = !!(access & VIOMMU_ACCESS_WRITE);
+    gboolean read = access & VIOMMU_ACCESS_READ || !write;
+
+    /* In scalable mode an entry that allows nothing is told apart. */
+    if (tables->scalable && !walk->readable && !walk->writable)
+        return FR_SM_SS_PERMISSION;
+    if (write && !walk->writable)
         return tables->scalable ? FR_SM_WRITE : FR_WRITE;
-    if (!(access & VIOMMU_ACCESS_WRITE) && !walk->readable)
+    if (read && !walk->readable)
         return tables->scalable ? FR_SM_READ : FR_READ;
-    return access & VIOMMU_ACCESS_READ && !walk->readable
-               ? (tables->scalable ? FR_SM_READ : FR_READ)
-               : 0;
+    return 0;
 }
 
 guint8 viommui_vtd_walk_second_stage(const ViommuServices *services,
