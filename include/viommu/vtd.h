@@ -55,6 +55,7 @@ typedef struct {
     ViommuSwitch extended_accessed;   /* ECAP.EAFS */
     ViommuSwitch device_tlb;    /* ECAP.DT; offered, it keeps out devices without ATS */
     ViommuSwitch page_requests; /* ECAP.PRS */
+    ViommuSwitch rid_pasid;     /* ECAP.RPS; wholly emulated: AUTO is on */
     ViommuSwitch coherent;      /* ECAP.C and SMPWCS; wholly emulated: AUTO is on */
     int pasid_bits;             /* ECAP.PASID and PSS, 1 to 20; 0: none; -1: AUTO */
     guint domain_bits;          /* CAP.ND: 4, 6, ... 16; 0: 16 */

@@ -61,6 +61,7 @@ static void ask_for_ecap(Register ecap, ViommuVtdConfig *config) /* 11.4.3 */
     config->device_tlb = flag(ecap, 2);
     config->pass_through = flag(ecap, 6);
     config->page_requests = flag(ecap, 29);
+    config->rid_pasid = flag(ecap, 49);
     config->supervisor_requests = flag(ecap, 31);
     config->extended_accessed = flag(ecap, 34);
     config->scalable_mode = flag(ecap, 43);
