@@ -100,11 +100,13 @@ static void test_refusals(VtdMachine *vm)
     refused(vm, 5, VTDM_F_PASID_INVALID);
     refused(vm, 7, VTDM_F_PASID_INVALID);
     put_pgtt(vm, 6);
-    tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_INVALID, "another bad entry is another fault");
+    tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_INVALID,
+           "another bad entry is another fault");
     guest_vtd_pasid_table(words, &vm->domain);
     words[3] = 1;
     vtdm_install_pasid(vm, VTDM_RID, 0, words);
-    tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_RESERVED, "... each by its reason: reserved");
+    tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_RESERVED,
+           "... each by its reason: reserved");
     tap_ok(vtdm_is_blocked(vm, 0), "... blocked too");
     guest_vtd_pasid_table(words, &vm->domain);
     words[2] |= 3 << 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole VT-d unit: fault recording (7.2, 7.3; 11.4.9, 11.4.14): what a record says, when
- * there is none, when records run out, and the event that tells of them. A point is a rule.
+ * The whole VT-d unit: fault recording (7.2, 7.3; 11.4.9, 11.4.14): what a record says,
+ * when there is none, when records run out, and the event that tells of them. A point is a
+ * rule.
  */
 #include "tap.h"
 #include "vtd-machine.h"
@@ -106,7 +107,8 @@ static void test_masking(VtdMachine *vm)
 }
 
 /* FPD: nothing is recorded that the entry qualifies. */
-static void silent(VtdMachine *vm, guint64 at, guint64 bad_at, guint64 bad, const char *name)
+static void silent(VtdMachine *vm, guint64 at, guint64 bad_at, guint64 bad,
+                   const char *name)
 {
     guint64 word = vtdm_load(vm, at), before = vtdm_load(vm, bad_at);
     gboolean refused;

@@ -144,8 +144,10 @@ static void test_failures(VtdMachine *vm, Spy *spy)
         const char *name;
         int err;
         guint times;
-    } failures[] = {{"once, EINVAL", EINVAL, 1}, {"for long, EINVAL", EINVAL, 99},
-                    {"EIO", EIO, 99},            {"ENOMEM, for a moment", ENOMEM, 2},
+    } failures[] = {{"once, EINVAL", EINVAL, 1},
+                    {"for long, EINVAL", EINVAL, 99},
+                    {"EIO", EIO, 99},
+                    {"ENOMEM, for a moment", ENOMEM, 2},
                     {"ENOMEM, for long", ENOMEM, 100000}};
 
     for (gsize i = 0; i < G_N_ELEMENTS(failures); i++) {
@@ -157,7 +159,8 @@ static void test_failures(VtdMachine *vm, Spy *spy)
         spy_fail(spy, INVALIDATE, 1, failures[i].err, failures[i].times);
         done = vtdm_flush_page(vm, VTDM_DID, 0, VTDM_IOVA);
         spy_fail_none(spy);
-        tap_ok(done, "an invalidation that the host fails (%s) completes", failures[i].name);
+        tap_ok(done, "an invalidation that the host fails (%s) completes",
+               failures[i].name);
         tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, other), "... DMA has the new page");
         guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
         vtdm_flush_tables(vm, VTDM_DID, 0);
@@ -224,7 +227,8 @@ static void test_two_devices(const Target *target, Spy *spy)
     guest_vtd_map(&vm.domain, VTDM_IOVA, vm.page, TRUE);
     vtdm_flush_page(&vm, VTDM_DID, 0, VTDM_IOVA);
     vtdm_install(&vm, VTDM_RID + 8, &other);
-    tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page) && vtdm_reaches(&vm, 1, VTDM_IOVA, page),
+    tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page) &&
+               vtdm_reaches(&vm, 1, VTDM_IOVA, page),
            "different entries lead different ways");
     spy_reset_counts(spy);
     vtdm_queue(&vm, page_flush(VTDM_DID), VTDM_IOVA);

@@ -163,8 +163,7 @@ static void test_translation(VtdMachine *vm, VtdmMode mode, const char *name)
     tap_is(vtdm_reads(vm, VTDM_ENDPOINT, vm->page), vm->page, "... an endpoint too");
     vtdm_start(vm, mode);
     tap_ok(vtdm_is_blocked(vm, 0), "%s: TE 1 with empty tables: it is blocked", name);
-    tap_ok(vtdm_reads(vm, VTDM_ENDPOINT, vm->page) == VTDM_REFUSED,
-           "... the endpoint too");
+    tap_ok(vtdm_reads(vm, VTDM_ENDPOINT, vm->page) == VTDM_REFUSED, "... the endpoint too");
     tap_is(vtdm_fault_reason(vm), mode == VTDM_LEGACY ? VTDM_F_ROOT_P : VTDM_F_SM_ROOT_P,
            "... with a fault, the first");
     tap_is(vtdm_fault_reason(vm), 0, "... and only: the host device's is silent");

@@ -89,7 +89,8 @@ static void test_legacy_context(VtdMachine *vm)
 
 static void test_legacy_paging(VtdMachine *vm, GuestVtdDomain *domain)
 {
-    guint64 context = vtdm_context_at(vm, LOW), leaf = guest_vtd_entry_at(domain, VTDM_IOVA, 1);
+    guint64 context = vtdm_context_at(vm, LOW),
+            leaf = guest_vtd_entry_at(domain, VTDM_IOVA, 1);
     guint64 top = guest_vtd_entry_at(domain, VTDM_IOVA, domain->levels);
     guint64 word = vtdm_load(vm, leaf);
 
@@ -153,8 +154,7 @@ static void test_root(VtdMachine *vm)
     faults(vm, LOW, at, 0, VTDM_F_SM_ROOT_P, "LP 0");
     faults(vm, HIGH, at + 8, 0, VTDM_F_SM_ROOT_P, "UP 0");
     faults(vm, LOW, at, word | 1 << 1, VTDM_F_SM_ROOT_RESERVED, "root entry, bit 1");
-    faults(vm, HIGH, at + 8, word | 1 << 11, VTDM_F_SM_ROOT_RESERVED,
-           "root entry, bit 75");
+    faults(vm, HIGH, at + 8, word | 1 << 11, VTDM_F_SM_ROOT_RESERVED, "root entry, bit 75");
     faults(vm, LOW, at, VTDM_NOWHERE | 1, VTDM_F_SM_CONTEXT_ACCESS,
            "a context table that is no memory");
     vtdm_store(vm, at + 8, 0);
@@ -228,7 +228,8 @@ static void test_pasid_entry(VtdMachine *vm)
         if (pgtt == GUEST_PGTT_FIRST || pgtt == GUEST_PGTT_PASS_THROUGH ||
             (pgtt == GUEST_PGTT_SECOND && vtdm_ecap(vm, VTDM_ECAP_SSTS, 1)))
             continue;
-        faults(vm, LOW, at, without_pgtt | GUEST_VTD_PGTT(pgtt), VTDM_F_PASID_INVALID, name);
+        faults(vm, LOW, at, without_pgtt | GUEST_VTD_PGTT(pgtt), VTDM_F_PASID_INVALID,
+               name);
     }
     faults(vm, LOW, at + 16, word2 | 2 << 2, VTDM_F_PASID_INVALID, "FSPM 2");
     if (vtdm_cap(vm, VTDM_CAP_FS5LP, 1))
@@ -259,7 +260,8 @@ static void test_first_stage(VtdMachine *vm)
     guint64 top = guest_vtd_entry_at(&vm->domain, VTDM_IOVA, 4);
     guint64 word = vtdm_load(vm, leaf);
 
-    faults(vm, LOW, entry, VTDM_NOWHERE, VTDM_F_FS_TABLE, "a first table that is no memory");
+    faults(vm, LOW, entry, VTDM_NOWHERE, VTDM_F_FS_TABLE,
+           "a first table that is no memory");
     faults(vm, LOW, top, VTDM_NOWHERE | GUEST_FS_USUAL, VTDM_F_FS_ACCESS,
            "a table that is none");
     faults(vm, LOW, leaf, 0, VTDM_F_FS_P, "a page not present");

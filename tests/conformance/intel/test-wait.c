@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole VT-d unit: invalidation wait descriptors (6.5.2.8, 6.5.4): the status they write,
- * the interrupt they send, and what they wait for.
+ * The whole VT-d unit: invalidation wait descriptors (6.5.2.8, 6.5.4): the status they
+ * write, the interrupt they send, and what they wait for.
  */
 #include "tap.h"
 #include "vtd-machine.h"

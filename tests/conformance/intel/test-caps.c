@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole VT-d unit: what it offers. CAP and ECAP against what was asked for and what
+ * every host unit behind can do; what is frozen when; refusals by field and value. A host
+ * that lacks something is one whose answer is changed on the way (spy.h). A point is a
+ * rule.
+ */
+#include <string.h>
+
+#include "tap.h"
+#include "vtd-machine.h"
+
+static const ViommuVtdConfig plain = {.pasid_bits = -1};
+
+typedef struct {
+    const char *name;
+    guint reg; /* VTDM_CAP or VTDM_ECAP */
+    guint lowest;
+    gsize offset; /* of its switch */
+} Field;
+
+#define SWITCH(name) G_STRUCT_OFFSET(ViommuVtdConfig, name)
+
+/* What a first-stage table or a device may need of the host. */
+static const Field host_fields[] = {
+    {"FS1GP", VTDM_CAP, VTDM_CAP_FS1GP, SWITCH(first_stage_1g)},
+    {"FS5LP", VTDM_CAP, VTDM_CAP_FS5LP, SWITCH(five_level)},
+    {"SRS", VTDM_ECAP, VTDM_ECAP_SRS, SWITCH(supervisor_requests)},
+    {"EAFS", VTDM_ECAP, VTDM_ECAP_EAFS, SWITCH(extended_accessed)},
+};
+/* What is the library's own. */
+static const Field own_fields[] = {
+    {"SMTS", VTDM_ECAP, VTDM_ECAP_SMTS, SWITCH(scalable_mode)},
+    {"FSTS", VTDM_ECAP, VTDM_ECAP_FSTS, SWITCH(first_stage)},
+    {"PT", VTDM_ECAP, VTDM_ECAP_PT, SWITCH(pass_through)},
+    {"C", VTDM_ECAP, VTDM_ECAP_C, SWITCH(coherent)},
+    {"DT", VTDM_ECAP, VTDM_ECAP_DT, SWITCH(device_tlb)},
+    {"PRS", VTDM_ECAP, VTDM_ECAP_PRS, SWITCH(page_requests)},
+    {"SSTS", VTDM_ECAP, VTDM_ECAP_SSTS, SWITCH(second_stage)},
+};
+
+static void set_switch(ViommuVtdConfig *config, const Field *field, ViommuSwitch value)
+{
+    G_STRUCT_MEMBER(ViommuSwitch, config, field->offset) = value;
+}
+
+/* NULL target: to emulated endpoints alone. */
+static guint64 offered(const Target *target, const ViommuVtdConfig *config, guint reg)
+{
+    guint64 value;
+    VtdMachine vm;
+
+    if (!vtdm_init(&vm, target, target ? target->first : NULL, config))
+        return 0xdeadbeefdeadbeefull;
+    value = vtdm_get64(&vm, reg);
+    vtdm_clear(&vm);
+    return value;
+}
+
+/* Hide a field of the host, or not. */
+static void hide(Spy *spy, const Field *field, gboolean on)
+{
+    guint64 *hidden = field->reg == VTDM_CAP ? &spy->vtd.hidden_cap : &spy->vtd.hidden_ecap;
+
+    *hidden = on ? 1ull << field->lowest : 0;
+}
+
+static void test_auto(VtdMachine *vm, const Spy *spy)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(host_fields); i++) {
+        const Field *field = &host_fields[i];
+        guint64 host = field->reg == VTDM_CAP ? spy->vtd.cap : spy->vtd.ecap;
+
+        tap_is(vtdm_get64(vm, field->reg) >> field->lowest & 1, host >> field->lowest & 1,
+               "AUTO: %s is the host's", field->name);
+    }
+    tap_ok(vtdm_cap(vm, VTDM_CAP_MGAW, 6) <= (spy->vtd.cap >> VTDM_CAP_MGAW & 0x3f),
+           "AUTO: MGAW is not beyond the host's");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_PASID, 1), 0, "AUTO: no PASIDs, as the device has none");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_PSS, 5), 0, "... PSS 0");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_DT, 1), 0, "AUTO: no DT, as the device has no ATS");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_PRS, 1), 0, "AUTO: no PRS either");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_SMPWCS, 1), 1, "AUTO: SMPWCS");
+}
+
+static void test_hidden(const Target *target, Spy *spy)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(host_fields); i++) {
+        const Field *field = &host_fields[i];
+
+        hide(spy, field, TRUE);
+        tap_is(offered(target, &plain, field->reg) >> field->lowest & 1, 0,
+               "AUTO: %s is not offered on a host without it", field->name);
+        hide(spy, field, FALSE);
+    }
+}
+
+static void test_off(const Target *target)
+{
+    ViommuVtdConfig config;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(host_fields) + G_N_ELEMENTS(own_fields); i++) {
+        const Field *field = i < G_N_ELEMENTS(host_fields)
+                                 ? &host_fields[i]
+                                 : &own_fields[i - G_N_ELEMENTS(host_fields)];
+
+        config = plain;
+        set_switch(&config, field, VIOMMU_OFF);
+        tap_is(offered(NULL, &config, field->reg) >> field->lowest & 1, 0, "%s off",
+               field->name);
+    }
+    config = plain;
+    config.caching_mode = VIOMMU_OFF;
+    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_CM & 1, 0, "CM off");
+    config = plain;
+    config.first_stage_1g = VIOMMU_OFF;
+    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_FS1GP & 1, 0,
+           "FS1GP off, whatever the host has");
+    config = plain;
+    config.scalable_mode = VIOMMU_OFF;
+    tap_is(offered(target, &config, VTDM_ECAP) &
+               (1ull << VTDM_ECAP_FSTS | 1ull << VTDM_ECAP_SSTS | 1ull << VTDM_ECAP_PASID),
+           0, "without scalable mode nothing of it");
+}
+
+static void test_numbers(const Target *target)
+{
+    ViommuVtdConfig config = plain;
+
+    config.pasid_bits = 0;
+    tap_is(offered(target, &config, VTDM_ECAP) >> VTDM_ECAP_PASID & 1, 0, "PASID 0");
+    config = plain;
+    config.domain_bits = 8;
+    tap_is(offered(target, &config, VTDM_CAP) & 7, 2, "ND: 2^8 domains");
+    config.domain_bits = 4;
+    tap_is(offered(target, &config, VTDM_CAP) & 7, 0, "ND: 2^4 domains");
+    config = plain;
+    config.address_bits = 39;
+    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_MGAW & 0x3f, 38, "MGAW: 39 bits");
+    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_SAGAW & 0x1f, 2,
+           "... SAGAW: tables of 3 levels");
+    config.address_bits = 48;
+    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_MGAW & 0x3f, 47, "MGAW: 48 bits");
+    tap_ok(offered(target, &config, VTDM_CAP) >> VTDM_CAP_SAGAW & 4,
+           "... SAGAW: tables of 4 levels");
+    config = plain;
+    config.fault_records = 8;
+    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_NFR & 0xff, 7, "NFR: 8 records");
+}
+
+static void refuse(VtdMachine *vm, ViommuVtdConfig config, const char *value,
+                   const char *what)
+{
+    g_autoptr(GError) error = NULL;
+    ViommuVtd *vtd;
+
+    config.services = vtdm_services(vm);
+    vtd = viommu_vtd_new(&config, &error);
+    tap_ok(!vtd && error, "%s is refused", what);
+    tap_has(error ? error->message : NULL, value, "... by its value");
+    viommu_vtd_free(vtd);
+}
+
+static void test_bad_config(VtdMachine *vm)
+{
+    ViommuVtdConfig config = plain;
+
+    config.domain_bits = 5;
+    refuse(vm, config, "5", "an odd number of domain bits");
+    config.domain_bits = 18;
+    refuse(vm, config, "18", "more than 16 domain bits");
+    config = plain;
+    config.address_bits = 40;
+    refuse(vm, config, "40", "an address width that no table has");
+    config = plain;
+    config.fault_records = 9;
+    refuse(vm, config, "9", "more than 8 fault records");
+    config = plain;
+    config.pasid_bits = 21;
+    refuse(vm, config, "21", "more than 20 bits of PASIDs");
+}
+
+/* What is asked for and the host lacks: refused at attach, by field and both values. */
+static void refuse_attach(const Target *target, const ViommuVtdConfig *config,
+                          const char *field, const char *wanted, const char *had)
+{
+    ViommuHostConfig host_config = {.seam = target->seam, .iommufd = -1};
+    ViommuHost *host = viommu_host_new(&host_config, NULL);
+    ViommuHostDevice *device =
+        viommu_host_device_new_from_bdf(host, target->first[0], NULL);
+    g_autoptr(GError) error = NULL;
+    ViommuVtdConfig with_services = *config;
+    ViommuVtd *vtd;
+    VtdMachine vm;
+
+    if (!vtdm_init(&vm, NULL, NULL, NULL))
+        return;
+    with_services.services = vtdm_services(&vm);
+    vtd = viommu_vtd_new(&with_services, NULL);
+    tap_ok(vtd && !viommu_vtd_attach_device(vtd, device, VTDM_RID, 0, &error),
+           "%s %s is refused at attach where the host has %s", field, wanted, had);
+    tap_has(error ? error->message : NULL, field, "... naming the field");
+    tap_has(error ? error->message : NULL, wanted, "... the value wanted");
+    tap_has(error ? error->message : NULL, had, "... and the host's");
+    viommu_vtd_free(vtd);
+    viommu_host_device_free(device);
+    viommu_host_free(host);
+    vtdm_clear(&vm);
+}
+
+static void test_on(Target *target)
+{
+    const Field nest = {"NEST", VTDM_ECAP, VTDM_ECAP_NEST, 0};
+    ViommuVtdConfig config;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(host_fields); i++) {
+        config = plain;
+        set_switch(&config, &host_fields[i], VIOMMU_ON);
+        hide(&target->spy, &host_fields[i], TRUE);
+        refuse_attach(target, &config, host_fields[i].name, "1", "0");
+        hide(&target->spy, &host_fields[i], FALSE);
+    }
+    hide(&target->spy, &nest, TRUE);
+    refuse_attach(target, &plain, "NEST", "1", "0");
+    hide(&target->spy, &nest, FALSE);
+    config = plain;
+    config.pasid_bits = 20;
+    refuse_attach(target, &config, "PSS", "20", "0");
+    config = plain;
+    config.device_tlb = VIOMMU_ON;
+    refuse_attach(target, &config, "DT", "1", "0");
+}
+
+/* The first access freezes the offer; a block lets it be made anew. */
+static void test_frozen(const Target *target, Spy *spy)
+{
+    const Field *field = &host_fields[2];
+    g_autoptr(GError) error = NULL;
+    ViommuHostDevice *late;
+    VtdMachine vm;
+
+    if (!target->bdfs[1]) {
+        tap_skip("one device", "the offer is frozen");
+        return;
+    }
+    if (!tap_ok(vtdm_init(&vm, target, target->first, NULL), "a machine"))
+        return;
+    hide(spy, field, TRUE);
+    late = viommu_host_device_new_from_bdf(vm.host, target->bdfs[1], NULL);
+    hide(spy, field, FALSE);
+    if (vtdm_ecap(&vm, VTDM_ECAP_SRS, 1)) {
+        tap_ok(!viommu_vtd_attach_device(vm.vtd, late, VTDM_RID + 8, 0, &error),
+               "the guest has seen SRS: a device without it is refused");
+        tap_has(error ? error->message : NULL, "SRS", "... naming the field");
+        tap_is(vtdm_ecap(&vm, VTDM_ECAP_SRS, 1), 1, "... and the offer stands");
+        viommu_vtd_block(vm.vtd, NULL);
+        g_clear_error(&error);
+        tap_ok(viommu_vtd_attach_device(vm.vtd, late, VTDM_RID + 8, 0, &error),
+               "after a block it is taken");
+        viommu_vtd_release(vm.vtd, NULL);
+        tap_is(vtdm_ecap(&vm, VTDM_ECAP_SRS, 1), 0, "... and the offer is less");
+        viommu_vtd_detach_device(vm.vtd, late);
+    } else {
+        tap_skip("the host has no SRS", "the offer is frozen");
+    }
+    viommu_host_device_free(late);
+    vtdm_clear(&vm);
+}
+
+/* Without a host nothing is missing. */
+static void test_without_host(void)
+{
+    ViommuVtdConfig config = plain;
+    VtdMachine vm;
+
+    if (!tap_ok(vtdm_init(&vm, NULL, NULL, NULL), "a unit without a host"))
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(host_fields); i++)
+        tap_is(vtdm_get64(&vm, host_fields[i].reg) >> host_fields[i].lowest & 1, 1,
+               "... offers %s", host_fields[i].name);
+    tap_is(vtdm_ecap(&vm, VTDM_ECAP_SSTS, 1), 1, "... and second-stage tables");
+    tap_is(vtdm_ecap(&vm, VTDM_ECAP_PASID, 1), 1, "... and PASIDs");
+    tap_is(vtdm_ecap(&vm, VTDM_ECAP_PSS, 5), 19, "... of 20 bits");
+    tap_is(vtdm_cap(&vm, VTDM_CAP_CM, 1), 0, "... and caching mode is not needed");
+    vtdm_clear(&vm);
+    config.version = 0x60;
+    if (vtdm_init(&vm, NULL, NULL, &config)) {
+        tap_is(vtdm_get(&vm, VTDM_VER), 0x60, "VER: 6.0");
+        vtdm_clear(&vm);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    Target target;
+    VtdMachine vm;
+
+    if (!target_init_default(&target, argc, argv, 2, "vtd"))
+        return 2;
+    if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "a machine")) {
+        test_auto(&vm, &target.spy);
+        test_bad_config(&vm);
+        vtdm_clear(&vm);
+    }
+    test_hidden(&target, &target.spy);
+    test_off(&target);
+    test_numbers(&target);
+    test_on(&target);
+    test_frozen(&target, &target.spy);
+    test_without_host();
+    target_clear(&target);
+    return tap_done();
+}
