@@ -203,7 +203,7 @@ static void sweep(guint32 pasid, ViommuiOnFailure on_failure, const Failure *fai
 static void sweep_viommu(void)
 {
     const ViommuiHostViommuConfig config = {
-        .type = VIOMMUI_DATA_VTD, .pasids = TRUE, .page_requests = TRUE};
+        .type = VIOMMUI_DATA_VTD, .nest = TRUE, .pasids = TRUE, .page_requests = TRUE};
     g_autoptr(GError) error = NULL;
     ViommuiHostViommu *hv = NULL;
     guint nth = 0, n_objects;
