@@ -174,3 +174,69 @@ ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint
 
     return finish(hv->host, NULL, VIOMMUI_CALL_DIRTY, err, VIOMMU_TRACE_DIRTY_READ, gpa);
 }
+
+/* --- tables ------------------------------------------------------------------------- */
+
+ViommuResult viommui_backend_table_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                                       ViommuiTable **ret_table, guint32 *ret_hwpt)
+{
+    g_autoptr(GError) error = NULL;
+    ViommuResult result = VIOMMU_OK;
+    guint32 hwpt = 0;
+
+    if (hv->host->ops->table_new(hv->backend, device->backend, ret_table, &hwpt, &error))
+        *ret_hwpt = hwpt;
+    else
+        result = viommui_error_to_result(error);
+    viommui_trace(hv->host, device, VIOMMU_TRACE_TABLE_NEW, result, hwpt);
+    if (error)
+        viommui_refuse(hv->host, device, result, "%s", error->message);
+    return result;
+}
+
+void viommui_backend_table_free(ViommuiHostViommu *hv, ViommuiTable *table, guint32 hwpt)
+{
+    hv->host->ops->table_free(table);
+    viommui_trace(hv->host, NULL, VIOMMU_TRACE_TABLE_FREE, VIOMMU_OK, hwpt);
+}
+
+ViommuResult viommui_backend_table_map(ViommuiHostViommu *hv, ViommuiTable *table,
+                                       guint64 iova, guint64 gpa, guint64 size,
+                                       ViommuMapFlags flags)
+{
+    int err = -hv->host->ops->table_map(table, iova, gpa, size, flags);
+
+    return finish(hv->host, NULL, VIOMMUI_CALL_TABLE_MAP, err, VIOMMU_TRACE_TABLE_MAP,
+                  iova);
+}
+
+ViommuResult viommui_backend_table_unmap(ViommuiHostViommu *hv, ViommuiTable *table,
+                                         guint64 iova, guint64 size)
+{
+    int err, tries = 0;
+
+    /* As a detach: what stays mapped is stale. */
+    do
+        err = -hv->host->ops->table_unmap(table, iova, size);
+    while (err && ++tries < 3);
+    return finish(hv->host, NULL, VIOMMUI_CALL_TABLE_UNMAP, err, VIOMMU_TRACE_TABLE_UNMAP,
+                  iova);
+}
+
+guint64 viommui_backend_table_get_page_sizes(ViommuiHostViommu *hv, ViommuiTable *table)
+{
+    return hv->host->ops->table_get_page_sizes(table);
+}
+
+guint64 viommui_backend_table_get_last(ViommuiHostViommu *hv, ViommuiTable *table)
+{
+    guint64 last = G_MAXUINT64;
+
+    hv->host->ops->table_get_last(table, &last);
+    return last;
+}
+
+guint viommui_backend_table_get_available(ViommuiHostViommu *hv, ViommuiTable *table)
+{
+    return hv->host->ops->table_get_available(table);
+}

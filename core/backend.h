@@ -25,6 +25,8 @@
 typedef struct ViommuiSpace ViommuiSpace;                 /* guest memory of one VM */
 typedef struct ViommuiBackendDevice ViommuiBackendDevice; /* one physical function */
 typedef struct ViommuiBackendViommu ViommuiBackendViommu; /* one host vIOMMU */
+/* An address space of its own beside guest memory: what a device attached to it sees. */
+typedef struct ViommuiTable ViommuiTable;
 typedef struct ViommuiEventQueue ViommuiEventQueue;
 typedef struct ViommuiFaultQueue ViommuiFaultQueue; /* page requests of one host vIOMMU */
 
@@ -91,6 +93,8 @@ typedef enum {
     VIOMMUI_CALL_PAGE_REQUESTS,
     VIOMMUI_CALL_PAGE_RESPONSE,
     VIOMMUI_CALL_DIRTY,
+    VIOMMUI_CALL_TABLE_MAP,
+    VIOMMUI_CALL_TABLE_UNMAP,
 } ViommuiCall;
 
 /* Where a device comes from. fd: -1 when path is given. devid: 0 when not yet bound. */
@@ -144,14 +148,15 @@ typedef struct {
     int (*device_get_fd)(ViommuiBackendDevice *device);
 
     /*
-     * A host vIOMMU on the physical IOMMU of a device: a nesting parent over the
-     * space, and what the host keeps for one guest vIOMMU of this kind. pasids: its HWPTs
-     * are for PASIDs too.
+     * A host vIOMMU on the physical IOMMU of a device: a parent over the space, and what
+     * the host keeps for one guest vIOMMU of this kind. pasids: its HWPTs are for PASIDs
+     * too. nest: the parent is a nesting one; else it serves IDENTITY and there are no
+     * nested HWPTs (hwpt_alloc: -EOPNOTSUPP), vDEVICEs or events.
      */
     gboolean (*viommu_new)(ViommuiSpace *space, ViommuiBackendDevice *device,
-                           ViommuiDataType type, gboolean pasids,
+                           ViommuiDataType type, gboolean pasids, gboolean nest,
                            ViommuiBackendViommu **ret_viommu, GError **error);
-    /* Its HWPTs, vDEVICEs and queues are gone already. Cannot fail. */
+    /* Its HWPTs, tables, vDEVICEs and queues are gone already. Cannot fail. */
     void (*viommu_free)(ViommuiBackendViommu *viommu);
 
     /*
@@ -167,6 +172,15 @@ typedef struct {
     gboolean (*fault_queue_new)(ViommuiBackendViommu *viommu, ViommuiFaultQueue **ret_queue,
                                 int *ret_fd, GError **error);
     void (*fault_queue_free)(ViommuiFaultQueue *queue);
+
+    /*
+     * An empty table, for this device at first and any other of the viommu that the host
+     * attaches to it. *ret_hwpt is what to attach to: never 0, unique in the space.
+     */
+    gboolean (*table_new)(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
+                          ViommuiTable **ret_table, guint32 *ret_hwpt, GError **error);
+    /* Nothing is attached to it any more; mappings may be left in it. Cannot fail. */
+    void (*table_free)(ViommuiTable *table);
 
     /* --- data path ---------------------------------------------------------------- */
 
@@ -227,12 +241,33 @@ typedef struct {
     int (*get_dirty)(ViommuiBackendViommu *viommu, guint64 gpa, guint64 size,
                      guint64 *bitmap, gboolean keep);
 
+    /*
+     * The bytes of guest memory from gpa, all within one mapping of the map slot and with
+     * no more than its flags, become what is seen at iova. They are units of table_unmap,
+     * do not overlap, and are unmapped before the guest memory is. -ENOSPC: there are too
+     * many mappings.
+     */
+    int (*table_map)(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
+                     ViommuMapFlags flags);
+    /* What one table_map made. Afterwards no device reaches it, by any cache. */
+    int (*table_unmap)(ViommuiTable *table, guint64 iova, guint64 size);
+    /*
+     * The page sizes of the table, bit n for 2^n bytes: iova, gpa and size of a mapping are
+     * multiples of the smallest. As far as the devices attached so far tell.
+     */
+    guint64 (*table_get_page_sizes)(ViommuiTable *table);
+    /* The last IOVA that can be mapped, as far as the devices attached so far tell. */
+    int (*table_get_last)(ViommuiTable *table, guint64 *ret_last);
+    /* How many more mappings fit; G_MAXUINT: as many as there is memory for. */
+    guint (*table_get_available)(ViommuiTable *table);
+
     /* The class of a data-path failure (err > 0). */
     ViommuResult (*classify)(ViommuiCall call, int err);
 } ViommuiBackendOps;
 
-/* The code of the GError domain for a failed result (core/error.c). */
+/* The code of the GError domain for a failed result, and back (core/error.c). */
 ViommuError viommui_result_to_error(ViommuResult result);
+ViommuResult viommui_error_to_result(const GError *error);
 
 /* All backends of this build, best first, NULL-terminated (core/registry.c). */
 extern const ViommuiBackendOps *const viommui_backends[];

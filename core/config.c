@@ -15,7 +15,7 @@
 static guint config_hash(gconstpointer key)
 {
     const ViommuiConfig *config = key;
-    guint hash = g_direct_hash(config->viommu) + !!config->page_requests;
+    guint hash = g_direct_hash(config->viommu);
 
     for (gsize i = 0; i < config->size; i++)
         hash = hash * 33 + config->data[i];

@@ -66,6 +66,11 @@ typedef struct {
     const void *blocked_data;
     const void *identity_data;
     gsize data_size;
+    /*
+     * Stage 1s can be bound: the host is to nest. FALSE: a device is BLOCKED, or at
+     * IDENTITY by a plain parent, or at a table.
+     */
+    gboolean nest;
     guint event_depth;      /* 0: no event queue */
     gboolean pasids;        /* PASIDs of its devices can be attached */
     gboolean page_requests; /* stage 1s may ask for them */

@@ -28,6 +28,21 @@ const char *viommu_result_name(ViommuResult result)
     return "unknown";
 }
 
+ViommuResult viommui_error_to_result(const GError *error)
+{
+    switch ((ViommuError)error->code) {
+    case VIOMMU_ERROR_INVALID:
+        return VIOMMU_GUEST_INVALID;
+    case VIOMMU_ERROR_UNSUPPORTED:
+        return VIOMMU_UNSUPPORTED;
+    case VIOMMU_ERROR_TRANSIENT:
+        return VIOMMU_TRANSIENT;
+    case VIOMMU_ERROR_HOST_GONE:
+        break;
+    }
+    return VIOMMU_HOST_GONE;
+}
+
 ViommuError viommui_result_to_error(ViommuResult result)
 {
     switch (result) {

@@ -33,7 +33,7 @@ static gboolean make(ViommuiHostViommu *hv, ViommuHostDevice *device,
     if (hv->read_only_refused && !viommui_host_check_all_writable(host, hv->name, error))
         return FALSE;
     if (!host->ops->viommu_new(host->space, device->backend, config->type, config->pasids,
-                               &hv->backend, error))
+                               config->nest, &hv->backend, error))
         return FALSE;
     if (host->tracks_dirty && !viommui_host_viommu_track_dirty(hv, error))
         return FALSE;
@@ -59,7 +59,8 @@ ViommuiHostViommu *viommui_host_viommu_new(ViommuHostDevice *device,
 
     hv->host = host;
     hv->name = g_strdup(device->name);
-    hv->read_only_refused = device->info.read_only_refused;
+    hv->nest = config->nest;
+    hv->read_only_refused = config->nest && device->info.read_only_refused;
     hv->pasids = config->pasids;
     hv->event_fd = hv->fault_fd = -1;
     hv->invalidate_twice = config->invalidate_twice;

@@ -75,6 +75,7 @@ struct ViommuiHostViommu {
     char *name; /* of the device that it was made for */
     ViommuiBackendViommu *backend;
     gboolean pasids;
+    gboolean nest;
     gboolean read_only_refused; /* by its parent: erratum 772415 */
     gboolean tracks_dirty;      /* dirty tracking is on */
     gboolean invalidate_twice;
@@ -196,6 +197,19 @@ gboolean viommui_backend_can_track_dirty(const ViommuiHostViommu *hv);
 ViommuResult viommui_backend_set_dirty_tracking(ViommuiHostViommu *hv, gboolean on);
 ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint64 size,
                                        guint64 *bitmap, gboolean keep);
+/* What is refused in words goes to the trace, and to the set-up call under way. */
+ViommuResult viommui_backend_table_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                                       ViommuiTable **ret_table, guint32 *ret_hwpt);
+void viommui_backend_table_free(ViommuiHostViommu *hv, ViommuiTable *table, guint32 hwpt);
+ViommuResult viommui_backend_table_map(ViommuiHostViommu *hv, ViommuiTable *table,
+                                       guint64 iova, guint64 gpa, guint64 size,
+                                       ViommuMapFlags flags);
+ViommuResult viommui_backend_table_unmap(ViommuiHostViommu *hv, ViommuiTable *table,
+                                         guint64 iova, guint64 size);
+guint64 viommui_backend_table_get_page_sizes(ViommuiHostViommu *hv, ViommuiTable *table);
+/* G_MAXUINT64 where the host does not say: it then refuses what it cannot map. */
+guint64 viommui_backend_table_get_last(ViommuiHostViommu *hv, ViommuiTable *table);
+guint viommui_backend_table_get_available(ViommuiHostViommu *hv, ViommuiTable *table);
 
 /* --- trace.c --- */
 void viommui_trace_slow(ViommuHost *host, ViommuHostDevice *device, ViommuTracePoint point,

@@ -21,6 +21,10 @@ static const char *const point_names[] = {
     [VIOMMU_TRACE_PAGE_RESPONSE] = "page-response",
     [VIOMMU_TRACE_DIRTY_TRACKING] = "dirty-tracking",
     [VIOMMU_TRACE_DIRTY_READ] = "dirty-read",
+    [VIOMMU_TRACE_TABLE_NEW] = "table-new",
+    [VIOMMU_TRACE_TABLE_FREE] = "table-free",
+    [VIOMMU_TRACE_TABLE_MAP] = "table-map",
+    [VIOMMU_TRACE_TABLE_UNMAP] = "table-unmap",
     [VIOMMU_TRACE_REFUSED] = "refused",
 };
 

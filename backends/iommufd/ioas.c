@@ -10,19 +10,25 @@
 #include <errno.h>
 #include <fcntl.h>
 
-static gboolean ioas_alloc(ViommuiSpace *space, GError **error)
+int viommui_iommufd_ioas_alloc(ViommuiSpace *space, guint32 *ret_ioas)
 {
     struct iommu_ioas_alloc cmd = {.size = sizeof cmd};
     int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_ALLOC, &cmd, sizeof cmd);
 
-    if (ret < 0) {
+    if (ret == 0)
+        *ret_ioas = cmd.out_ioas_id;
+    return ret;
+}
+
+static gboolean make_ioas(ViommuiSpace *space, GError **error)
+{
+    int ret = viommui_iommufd_ioas_alloc(space, &space->ioas);
+
+    if (ret < 0)
         viommui_iommufd_set_error(error, -ret, "iommufd %d gives no address space",
                                   space->iommufd);
-        return FALSE;
-    }
-    space->ioas = cmd.out_ioas_id;
-    space->owns_ioas = TRUE;
-    return TRUE;
+    space->owns_ioas = ret == 0;
+    return ret == 0;
 }
 
 gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
@@ -43,7 +49,7 @@ gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
         space->owns_iommufd = TRUE;
     }
     space->ioas = config->ioas_id;
-    if (!space->ioas && !ioas_alloc(space, error)) {
+    if (!space->ioas && !make_ioas(space, error)) {
         viommui_iommufd_space_close(space);
         return FALSE;
     }
@@ -61,9 +67,10 @@ void viommui_iommufd_space_close(ViommuiSpace *space)
 }
 
 /* The kernel says how many ranges there are when they find no room. */
-int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last)
+int viommui_iommufd_ioas_get_limits(ViommuiSpace *space, guint32 ioas, guint64 *ret_last,
+                                    guint64 *ret_alignment)
 {
-    struct iommu_ioas_iova_ranges cmd = {.size = sizeof cmd, .ioas_id = space->ioas};
+    struct iommu_ioas_iova_ranges cmd = {.size = sizeof cmd, .ioas_id = ioas};
     g_autofree struct iommu_iova_range *ranges = NULL;
     int ret = viommui_iommufd_ioctl(space, IOMMU_IOAS_IOVA_RANGES, &cmd, sizeof cmd);
 
@@ -77,10 +84,18 @@ int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last)
     if (!ranges || cmd.num_iovas == 0)
         return -ERANGE;
     *ret_last = ranges[cmd.num_iovas - 1].last;
+    *ret_alignment = cmd.out_iova_alignment;
     return 0;
 }
 
-static guint32 map_flags(ViommuMapFlags flags)
+int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last)
+{
+    guint64 alignment;
+
+    return viommui_iommufd_ioas_get_limits(space, space->ioas, ret_last, &alignment);
+}
+
+guint32 viommui_iommufd_map_flags(ViommuMapFlags flags)
 {
     return IOMMU_IOAS_MAP_FIXED_IOVA |
            (flags & VIOMMU_MAP_READ ? IOMMU_IOAS_MAP_READABLE : 0) |
@@ -91,7 +106,7 @@ static int map_address(ViommuiSpace *space, const ViommuiMapping *mapping)
 {
     struct iommu_ioas_map cmd = {
         .size = sizeof cmd,
-        .flags = map_flags(mapping->flags),
+        .flags = viommui_iommufd_map_flags(mapping->flags),
         .ioas_id = space->ioas,
         .user_va = (guintptr)mapping->address,
         .length = mapping->size,
@@ -105,7 +120,7 @@ static int map_file(ViommuiSpace *space, const ViommuiMapping *mapping)
 {
     struct iommu_ioas_map_file cmd = {
         .size = sizeof cmd,
-        .flags = map_flags(mapping->flags),
+        .flags = viommui_iommufd_map_flags(mapping->flags),
         .ioas_id = space->ioas,
         .fd = mapping->fd,
         .start = mapping->offset,

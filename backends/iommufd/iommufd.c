@@ -53,7 +53,7 @@ static gboolean is_attach(ViommuiCall call)
 static gboolean is_about_arguments(ViommuiCall call)
 {
     return call == VIOMMUI_CALL_INVALIDATE || call == VIOMMUI_CALL_PAGE_RESPONSE ||
-           call == VIOMMUI_CALL_DIRTY;
+           call == VIOMMUI_CALL_DIRTY || call == VIOMMUI_CALL_TABLE_MAP;
 }
 
 ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
@@ -134,5 +134,12 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .viommu_can_track_dirty = viommui_iommufd_can_track_dirty,
     .set_dirty_tracking = viommui_iommufd_set_dirty_tracking,
     .get_dirty = viommui_iommufd_get_dirty,
+    .table_new = viommui_iommufd_table_new,
+    .table_free = viommui_iommufd_table_free,
+    .table_map = viommui_iommufd_table_map,
+    .table_unmap = viommui_iommufd_table_unmap,
+    .table_get_page_sizes = viommui_iommufd_table_get_page_sizes,
+    .table_get_last = viommui_iommufd_table_get_last,
+    .table_get_available = viommui_iommufd_table_get_available,
     .classify = viommui_iommufd_classify,
 };

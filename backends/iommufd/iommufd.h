@@ -5,7 +5,8 @@
 /*
  * What the files of this backend share. One file per kernel object: ioas.c, device.c (the
  * VFIO cdev and its vDEVICE), viommu.c (nesting parent, vIOMMU, nested HWPTs,
- * invalidation), dirty.c (what a parent records), veventq.c, fault-queue.c; find.c knows
+ * invalidation), table.c (address spaces of
+ * their own), dirty.c (what a parent records), veventq.c, fault-queue.c; find.c knows
  * sysfs, smmuv3.c and vtd.c what is particular to those, and iommufd.c holds the ops.
  *
  * Up the path: core/backend.h. Down the path: the seam. ioctl semantics: the kernel's
@@ -42,13 +43,14 @@ typedef struct {
     guint32 hwpt_data_type;
     guint32 invalidate_data_type;
     gsize event_size;
-    gboolean tracks_dirty; /* nesting parents can, where the device's IOMMU can */
+    gboolean parent_tracks_dirty; /* a nesting one, where the device's IOMMU can */
 } ViommuiIommufdTypes;
 
 struct ViommuiBackendViommu {
     ViommuiSpace *space;
     const ViommuiIommufdTypes *types;
     gboolean pasids;
+    gboolean nest;
     gboolean tracks_dirty;
     guint32 parent;
     guint32 id; /* 0: the kernel has no vIOMMU object of this type */
@@ -69,6 +71,12 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err);
 gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
                                     ViommuiSpace **ret_space, GError **error);
 int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last);
+/* Of any IOAS: the last address that can be mapped, and what mappings are aligned to. */
+int viommui_iommufd_ioas_get_limits(ViommuiSpace *space, guint32 ioas, guint64 *ret_last,
+                                    guint64 *ret_alignment);
+/* A new IOAS's ID, or a negated errno and *ret_ioas untouched. */
+int viommui_iommufd_ioas_alloc(ViommuiSpace *space, guint32 *ret_ioas);
+guint32 viommui_iommufd_map_flags(ViommuMapFlags flags);
 void viommui_iommufd_space_close(ViommuiSpace *space);
 gboolean viommui_iommufd_map(ViommuiSpace *space, const ViommuiMapping *mapping,
                              GError **error);
@@ -100,7 +108,7 @@ void viommui_iommufd_vdevice_free(ViommuiBackendDevice *device);
 
 /* --- viommu.c --- */
 gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *device,
-                                    ViommuiDataType type, gboolean pasids,
+                                    ViommuiDataType type, gboolean pasids, gboolean nest,
                                     ViommuiBackendViommu **ret_viommu, GError **error);
 void viommui_iommufd_viommu_free(ViommuiBackendViommu *viommu);
 guint32 viommui_iommufd_viommu_get_parent(ViommuiBackendViommu *viommu);
@@ -110,6 +118,20 @@ int viommui_iommufd_hwpt_alloc(ViommuiBackendViommu *viommu, ViommuiBackendDevic
 void viommui_iommufd_hwpt_free(ViommuiBackendViommu *viommu, guint32 hwpt);
 int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, guint32 hwpt,
                                const void *entries, gsize entry_size, guint n);
+
+guint32 viommui_iommufd_pasid_flag(const ViommuiBackendViommu *viommu);
+
+/* --- table.c --- */
+gboolean viommui_iommufd_table_new(ViommuiBackendViommu *viommu,
+                                   ViommuiBackendDevice *device, ViommuiTable **ret_table,
+                                   guint32 *ret_hwpt, GError **error);
+void viommui_iommufd_table_free(ViommuiTable *table);
+int viommui_iommufd_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
+                              ViommuMapFlags flags);
+int viommui_iommufd_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);
+guint64 viommui_iommufd_table_get_page_sizes(ViommuiTable *table);
+int viommui_iommufd_table_get_last(ViommuiTable *table, guint64 *ret_last);
+guint viommui_iommufd_table_get_available(ViommuiTable *table);
 
 /* --- dirty.c --- */
 gboolean viommui_iommufd_can_track_dirty(ViommuiBackendViommu *viommu);

@@ -20,6 +20,8 @@ const ViommuiIommufdTypes viommui_iommufd_smmuv3_types = {
 void viommui_iommufd_read_smmuv3_info(const struct iommu_hw_info_arm_smmuv3 *raw,
                                       ViommuHostDeviceInfo *ret_info)
 {
+    /* The kernel tells when a vIOMMU is made: the ID registers do not (S2FWB, CANWBS). */
+    ret_info->can_nest = TRUE;
     ret_info->smmuv3.repeat_tlbi_cfgi =
         !!(raw->flags & IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI);
     for (gsize i = 0; i < G_N_ELEMENTS(ret_info->smmuv3.idr); i++)

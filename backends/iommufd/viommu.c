@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A viommu of one physical IOMMU for one guest vIOMMU: the nesting parent, the kernel's
- * vIOMMU object over it where there is one, nested HWPTs and the invalidation of what they
- * cache.
+ * A viommu of one physical IOMMU for one guest vIOMMU: the parent, the kernel's vIOMMU
+ * object over it where there is one, nested HWPTs and the invalidation of what they cache.
+ * Without nesting the parent is a plain one, and there is nothing else.
  *
  * One parent for each viommu: on SMMUv3 the parent carries the VMID, and two guest
  * vIOMMUs on one would see each other's ASIDs.
  */
 
 #include "iommufd.h"
+
+#include <errno.h>
 
 /* The vendors' numbers. */
 static const ViommuiIommufdTypes *const types[] = {
@@ -17,7 +19,7 @@ static const ViommuiIommufdTypes *const types[] = {
 };
 
 /* Every HWPT of a viommu with PASIDs has it, or none could be beside one that has not. */
-static guint32 pasid_flag(const ViommuiBackendViommu *viommu)
+guint32 viommui_iommufd_pasid_flag(const ViommuiBackendViommu *viommu)
 {
     return viommu->pasids ? IOMMU_HWPT_ALLOC_PASID : 0;
 }
@@ -26,7 +28,8 @@ static int parent_alloc(ViommuiBackendViommu *viommu, guint32 devid)
 {
     struct iommu_hwpt_alloc cmd = {
         .size = sizeof cmd,
-        .flags = IOMMU_HWPT_ALLOC_NEST_PARENT | pasid_flag(viommu) |
+        .flags = (viommu->nest ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0) |
+                 viommui_iommufd_pasid_flag(viommu) |
                  (viommu->tracks_dirty ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0),
         .dev_id = devid,
         .pt_id = viommu->space->ioas,
@@ -48,7 +51,7 @@ static int viommu_alloc(ViommuiBackendViommu *viommu, guint32 devid)
     };
     int ret;
 
-    if (!cmd.type)
+    if (!viommu->nest || !cmd.type)
         return 0;
     ret = viommui_iommufd_ioctl(viommu->space, IOMMU_VIOMMU_ALLOC, &cmd, sizeof cmd);
     if (ret == 0)
@@ -56,8 +59,26 @@ static int viommu_alloc(ViommuiBackendViommu *viommu, guint32 devid)
     return ret;
 }
 
+static void set_parent_error(GError **error, int err, const ViommuiBackendViommu *viommu,
+                             guint32 devid)
+{
+    const char *pasids = viommu->pasids ? " for PASIDs" : "";
+
+    if (viommu->nest)
+        viommui_iommufd_set_error(
+            error, err,
+            "the IOMMU of device %u gives no nesting parent%s: it cannot "
+            "nest, or refuses the guest memory mapped so far",
+            devid, pasids);
+    else
+        viommui_iommufd_set_error(error, err,
+                                  "the IOMMU of device %u gives no address space%s: it "
+                                  "refuses the guest memory mapped so far",
+                                  devid, pasids);
+}
+
 gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *device,
-                                    ViommuiDataType type, gboolean pasids,
+                                    ViommuiDataType type, gboolean pasids, gboolean nest,
                                     ViommuiBackendViommu **ret_viommu, GError **error)
 {
     ViommuiBackendViommu *viommu = g_new0(ViommuiBackendViommu, 1);
@@ -66,14 +87,12 @@ gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *d
     viommu->space = space;
     viommu->types = types[type];
     viommu->pasids = pasids;
-    viommu->tracks_dirty = viommu->types->tracks_dirty && device->dirty_tracking;
+    viommu->nest = nest;
+    viommu->tracks_dirty =
+        device->dirty_tracking && (!nest || viommu->types->parent_tracks_dirty);
     ret = parent_alloc(viommu, device->devid);
     if (ret < 0) {
-        viommui_iommufd_set_error(
-            error, -ret,
-            "the IOMMU of device %u gives no nesting parent%s: it cannot "
-            "nest, or refuses the guest memory mapped so far",
-            device->devid, pasids ? " for PASIDs" : "");
+        set_parent_error(error, -ret, viommu, device->devid);
         g_free(viommu);
         return FALSE;
     }
@@ -111,7 +130,8 @@ int viommui_iommufd_hwpt_alloc(ViommuiBackendViommu *viommu, ViommuiBackendDevic
 {
     struct iommu_hwpt_alloc cmd = {
         .size = sizeof cmd,
-        .flags = pasid_flag(viommu) | (faults ? IOMMU_HWPT_FAULT_ID_VALID : 0),
+        .flags =
+            viommui_iommufd_pasid_flag(viommu) | (faults ? IOMMU_HWPT_FAULT_ID_VALID : 0),
         .dev_id = device->devid,
         .pt_id = viommu->id ? viommu->id : viommu->parent,
         .data_type = viommu->types->hwpt_data_type,
@@ -119,8 +139,11 @@ int viommui_iommufd_hwpt_alloc(ViommuiBackendViommu *viommu, ViommuiBackendDevic
         .data_uptr = (guintptr)data,
         .fault_id = faults ? viommui_iommufd_fault_queue_get_id(faults) : 0,
     };
-    int ret = viommui_iommufd_ioctl(viommu->space, IOMMU_HWPT_ALLOC, &cmd, sizeof cmd);
+    int ret;
 
+    if (!viommu->nest)
+        return -EOPNOTSUPP;
+    ret = viommui_iommufd_ioctl(viommu->space, IOMMU_HWPT_ALLOC, &cmd, sizeof cmd);
     if (ret == 0)
         *ret_hwpt = cmd.out_hwpt_id;
     return ret;
@@ -143,5 +166,8 @@ int viommui_iommufd_invalidate(ViommuiBackendViommu *viommu, guint32 hwpt,
         .entry_num = n,
     };
 
+    /* Of a whole viommu, where the kernel has no object for that. */
+    if (!cmd.hwpt_id)
+        return -EOPNOTSUPP;
     return viommui_iommufd_ioctl(viommu->space, IOMMU_HWPT_INVALIDATE, &cmd, sizeof cmd);
 }

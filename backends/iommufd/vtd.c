@@ -29,10 +29,14 @@ G_STATIC_ASSERT(G_STRUCT_OFFSET(ViommuiVtdInvalidation, flags) ==
                 G_STRUCT_OFFSET(struct iommu_hwpt_vtd_s1_invalidate, flags));
 G_STATIC_ASSERT((int)VIOMMUI_VTD_INV_LEAF == (int)IOMMU_VTD_INV_FLAGS_LEAF);
 
+/* ECAP, 11.4.3: scalable mode, and in it a first stage through a second. */
+#define ECAP_SMTS (1ULL << 43)
+#define ECAP_NEST (1ULL << 26)
+
 const ViommuiIommufdTypes viommui_iommufd_vtd_types = {
     .hwpt_data_type = IOMMU_HWPT_DATA_VTD_S1,
     .invalidate_data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
-    .tracks_dirty = TRUE,
+    .parent_tracks_dirty = TRUE,
 };
 
 void viommui_iommufd_read_vtd_info(const struct iommu_hw_info_vtd *raw,
@@ -40,5 +44,6 @@ void viommui_iommufd_read_vtd_info(const struct iommu_hw_info_vtd *raw,
 {
     ret_info->vtd.cap = raw->cap_reg;
     ret_info->vtd.ecap = raw->ecap_reg;
+    ret_info->can_nest = (raw->ecap_reg & ECAP_SMTS) && (raw->ecap_reg & ECAP_NEST);
     ret_info->read_only_refused = !!(raw->flags & IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17);
 }

@@ -76,6 +76,11 @@ typedef struct {
     ViommuIommuType type;
     guint32
         devid; /* what the kernel calls the device: viommu_host_device_new_from_bound() */
+    /*
+     * The guest's own stage-1 tables can be bound, as far as can be told before the first
+     * is: FALSE is final.
+     */
+    gboolean can_nest;
     gboolean dirty_tracking;
     gboolean ats_unavailable;
     guint pasid_bits; /* 0: no PASIDs */

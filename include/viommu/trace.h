@@ -27,6 +27,10 @@ typedef enum {
     VIOMMU_TRACE_PAGE_RESPONSE,  /* value: the host's cookie of the group answered */
     VIOMMU_TRACE_DIRTY_TRACKING, /* value: 1 on, 0 off */
     VIOMMU_TRACE_DIRTY_READ,     /* value: guest-physical address of the range */
+    VIOMMU_TRACE_TABLE_NEW,      /* value: HWPT ID */
+    VIOMMU_TRACE_TABLE_FREE,     /* value: HWPT ID */
+    VIOMMU_TRACE_TABLE_MAP,      /* value: IOVA */
+    VIOMMU_TRACE_TABLE_UNMAP,    /* value: IOVA */
     VIOMMU_TRACE_REFUSED,        /* message: what was wrong, with its value */
 } ViommuTracePoint;
 

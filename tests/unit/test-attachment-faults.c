@@ -203,7 +203,7 @@ static void sweep(guint32 pasid, ViommuiOnFailure on_failure, const Failure *fai
 static void sweep_viommu(void)
 {
     const ViommuiHostViommuConfig config = {
-        .type = VIOMMUI_DATA_VTD, .pasids = TRUE, .page_requests = TRUE};
+        .type = VIOMMUI_DATA_VTD, .nest = TRUE, .pasids = TRUE, .page_requests = TRUE};
     g_autoptr(GError) error = NULL;
     ViommuiHostViommu *hv = NULL;
     guint nth = 0, n_objects;
@@ -213,7 +213,7 @@ static void sweep_viommu(void)
     viommu_host_set_dirty_tracking(b.host, TRUE, NULL);
     n_objects = bench_count(&b, VIOMMU_EMULATOR_OBJECT_HWPT_PAGING) +
                 bench_count(&b, VIOMMU_EMULATOR_OBJECT_FAULT_QUEUE);
-    while (!hv) {
+    while (!hv && nth < 50) {
         g_clear_error(&error);
         spy_fail(&b.spy, 0, ++nth, EIO, 1);
         hv = viommui_host_viommu_new(b.devices[0], &config, &error);

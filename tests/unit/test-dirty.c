@@ -244,7 +244,7 @@ static void test_all_or_none(void)
 
 static void test_cannot(void)
 {
-    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD};
+    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD, .nest = TRUE};
     ViommuiHostViommu *hv[2];
     g_autoptr(GError) error = NULL, later = NULL;
     Bench b;
@@ -326,7 +326,7 @@ static void test_shared_ioas(void)
 
 static void test_read_only(void)
 {
-    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD};
+    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD, .nest = TRUE};
     guint8 *rom = g_aligned_alloc0(1, PAGE, PAGE);
     g_autoptr(GError) refused = NULL, error = NULL;
     ViommuiHostViommu *hv;

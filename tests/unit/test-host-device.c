@@ -43,6 +43,7 @@ static void bench_init(Bench *b)
     guint64 abort[2] = {GUINT64_TO_LE(1)}, bypass[2] = {GUINT64_TO_LE(1 | 4 << 1)};
     const ViommuiHostViommuConfig config = {
         .type = VIOMMUI_DATA_ARM_SMMUV3,
+        .nest = TRUE,
         .blocked_data = abort,
         .identity_data = bypass,
         .data_size = sizeof abort,

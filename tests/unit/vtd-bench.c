@@ -98,8 +98,10 @@ void bench_clear(Bench *b)
 
 ViommuiHostViommu *bench_viommu(Bench *b, guint n, gboolean pasids, gboolean page_requests)
 {
-    const ViommuiHostViommuConfig config = {
-        .type = VIOMMUI_DATA_VTD, .pasids = pasids, .page_requests = page_requests};
+    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD,
+                                            .nest = TRUE,
+                                            .pasids = pasids,
+                                            .page_requests = page_requests};
     g_autoptr(GError) error = NULL;
     ViommuiHostViommu *hv = viommui_host_viommu_new(b->devices[n], &config, &error);
 

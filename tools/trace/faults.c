@@ -55,31 +55,61 @@ void trace_faults_free(TraceFaults *faults)
     g_free(faults);
 }
 
-static gboolean is_same(const TraceFault *a, const TraceFault *b)
+static const char *excuse_of(const TraceFaults *faults, const TraceFault *recorded,
+                             const TraceFault *told)
 {
-    return a->sid == b->sid &&
-           (a->type == TRACE_FAULT_ANY || b->type == TRACE_FAULT_ANY ||
-            a->type == b->type) &&
-           (!a->has_iova || !b->has_iova || a->iova >> PAGE_SHIFT == b->iova >> PAGE_SHIFT);
+    if (recorded->type == TRACE_FAULT_ANY || recorded->type == told->type ||
+        !faults->ops->is_also)
+        return NULL;
+    return faults->ops->is_also(recorded->type, told->type);
 }
 
-static gboolean take_unclaimed(TraceFaults *faults, const TraceFault *fault)
+static gboolean is_same(const TraceFaults *faults, const TraceFault *recorded,
+                        const TraceFault *told)
 {
-    for (guint i = 0; i < faults->unclaimed->len; i++)
-        if (is_same(&g_array_index(faults->unclaimed, TraceFault, i), fault)) {
-            g_array_remove_index(faults->unclaimed, i);
-            return TRUE;
-        }
+    return recorded->sid == told->sid &&
+           (recorded->type == TRACE_FAULT_ANY || recorded->type == told->type ||
+            excuse_of(faults, recorded, told)) &&
+           (!recorded->has_iova || !told->has_iova ||
+            recorded->iova >> PAGE_SHIFT == told->iova >> PAGE_SHIFT);
+}
+
+static void count_match(TraceFaults *faults, const TraceFault *recorded,
+                        const TraceFault *told)
+{
+    const char *why = excuse_of(faults, recorded, told);
+
+    faults->result->counts[why ? TRACE_FAULTS_EXCUSED : TRACE_FAULTS_EQUAL]++;
+    if (why)
+        trace_result_excuse(faults->result, "faults of type %x, recorded as %x: %s",
+                            told->type, recorded->type, why);
+}
+
+static gboolean take_unclaimed(TraceFaults *faults, const TraceFault *recorded)
+{
+    for (guint i = 0; i < faults->unclaimed->len; i++) {
+        const TraceFault *told = &g_array_index(faults->unclaimed, TraceFault, i);
+
+        if (!is_same(faults, recorded, told))
+            continue;
+        count_match(faults, recorded, told);
+        g_array_remove_index(faults->unclaimed, i);
+        return TRUE;
+    }
     return FALSE;
 }
 
-static gboolean take_waiting(TraceFaults *faults, const TraceFault *fault)
+static gboolean take_waiting(TraceFaults *faults, const TraceFault *told)
 {
-    for (guint i = 0; i < faults->waiting->len; i++)
-        if (is_same(&g_array_index(faults->waiting, Waiting, i).fault, fault)) {
-            g_array_remove_index(faults->waiting, i);
-            return TRUE;
-        }
+    for (guint i = 0; i < faults->waiting->len; i++) {
+        const TraceFault *recorded = &g_array_index(faults->waiting, Waiting, i).fault;
+
+        if (!is_same(faults, recorded, told))
+            continue;
+        count_match(faults, recorded, told);
+        g_array_remove_index(faults->waiting, i);
+        return TRUE;
+    }
     return FALSE;
 }
 
@@ -94,10 +124,8 @@ static gboolean make_room(GArray *list)
 
 void trace_faults_told(TraceFaults *faults, const TraceFault *fault)
 {
-    if (take_waiting(faults, fault)) {
-        faults->result->counts[TRACE_FAULTS_EQUAL]++;
+    if (take_waiting(faults, fault))
         return;
-    }
     make_room(faults->unclaimed);
     g_array_append_val(faults->unclaimed, *fault);
 }
@@ -119,8 +147,9 @@ void trace_faults_discard(TraceFaults *faults)
 typedef struct {
     TraceFault fault;
     gboolean write;
-    gboolean has_write;                             /* it says whether */
-    enum { NEXT_TYPE, NEXT_IOVA, NEXT_WRITE } next; /* what a bare number is */
+    gboolean has_write; /* it says whether */
+    /* What a bare number is. */
+    enum { NEXT_TYPE, NEXT_IOVA, NEXT_WRITE, NEXT_OTHER } next;
 } Text;
 
 static gboolean parse_word(const TraceFaults *faults, const char *word, Text *text)
@@ -130,7 +159,7 @@ static gboolean parse_word(const TraceFaults *faults, const char *word, Text *te
         guint next;
     } keys[] = {{"type", NEXT_TYPE},      {"reason", NEXT_TYPE}, {"fault", NEXT_TYPE},
                 {"iova", NEXT_IOVA},      {"addr", NEXT_IOVA},   {"address", NEXT_IOVA},
-                {"is_write", NEXT_WRITE}, {"write", NEXT_WRITE}};
+                {"is_write", NEXT_WRITE}, {"write", NEXT_WRITE}, {"pasid", NEXT_OTHER}};
     guint type = faults->ops->find_type(word);
 
     if (type != TRACE_FAULT_ANY) {
@@ -148,11 +177,15 @@ static gboolean parse_word(const TraceFaults *faults, const char *word, Text *te
 
 static void parse_number(guint64 number, Text *text)
 {
-    gboolean can_be_type = number && number <= MAX_TYPE;
+    gboolean can_be_type =
+        number && number <= MAX_TYPE && text->fault.type == TRACE_FAULT_ANY;
 
-    if (text->next == NEXT_TYPE && can_be_type) {
+    if (text->next == NEXT_OTHER) {
+        text->next = text->fault.type == TRACE_FAULT_ANY ? NEXT_TYPE : NEXT_IOVA;
+    } else if (can_be_type &&
+               (text->next == NEXT_TYPE || (text->next == NEXT_WRITE && number > 1))) {
         text->fault.type = number;
-        text->next = NEXT_IOVA;
+        text->next = text->fault.has_iova ? NEXT_WRITE : NEXT_IOVA;
     } else if (text->next != NEXT_WRITE) {
         text->fault.iova = number;
         text->fault.has_iova = TRUE;
@@ -182,13 +215,27 @@ static void parse_text(const TraceFaults *faults, const char *line, Text *text)
         text->write = text->has_write = TRUE;
 }
 
+/* The same DMA was told of, for another reason. */
+static gboolean is_told_otherwise(const TraceFaults *faults, const TraceFault *fault)
+{
+    for (guint i = 0; i < faults->unclaimed->len; i++) {
+        const TraceFault *other = &g_array_index(faults->unclaimed, TraceFault, i);
+
+        if (other->sid == fault->sid && fault->type != TRACE_FAULT_ANY &&
+            other->type != fault->type)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Asked for, and still there is none. */
 static void judge_silence(TraceFaults *faults, const TraceLine *line,
                           const TraceFault *fault, const char *problem)
 {
     gboolean excused = FALSE;
-    const char *why =
-        problem ? NULL : faults->ops->is_silent(fault, faults->device, &excused);
+    const char *why = problem || is_told_otherwise(faults, fault)
+                          ? NULL
+                          : faults->ops->is_silent(fault, faults->device, &excused);
 
     if (!why) {
         trace_result_differ(faults->result, TRACE_FAULTS_DIFFER, line->number,
@@ -227,10 +274,8 @@ void trace_faults_expect(TraceFaults *faults, const TraceLine *line)
     Waiting waiting;
 
     parse_text(faults, line->text, &text);
-    if (take_unclaimed(faults, &text.fault)) {
-        faults->result->counts[TRACE_FAULTS_EQUAL]++;
+    if (take_unclaimed(faults, &text.fault))
         return;
-    }
     if (text.fault.has_iova || (text.fault.type != TRACE_FAULT_ANY &&
                                 faults->ops->is_of_any_address(text.fault.type))) {
         ask(faults, line, &text);

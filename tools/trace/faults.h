@@ -14,8 +14,8 @@
  * bring the fault. What still waits when the guest goes on is excused: nothing says what to
  * ask for.
  *
- * The text of an F is "[type] [iova] [w]", as far as it goes, the type by name or number;
- * words in between may say what the next number is.
+ * The text of an F is "[type] [iova] [w]" or "[iova] [type] [w]", as far as it goes, the
+ * type by name or number; words in between may say what the next number is.
  */
 typedef struct TraceFaults TraceFaults;
 
@@ -35,6 +35,11 @@ typedef struct {
     gboolean (*is_of_any_address)(guint type);
     /* Mandatory. And those only a write can have. */
     gboolean (*is_of_write)(guint type);
+    /*
+     * Optional. Why what the device told as one type may be recorded as another; NULL: it
+     * may not. Static.
+     */
+    const char *(*is_also)(guint recorded, guint told);
     /* Mandatory. Tell trace_faults_told() of what the device has told since. */
     void (*collect)(TraceFaults *faults, gpointer device);
     /*

@@ -85,7 +85,7 @@ struct TraceUnitOps {
     guint64 (*read)(TracePlayer *player, guint64 offset, guint size);
     void (*write)(TracePlayer *player, const TraceLine *line);
     /* Mandatory. FALSE: the difference of an R line to ours is none to be excused. */
-    gboolean (*excuse)(const TraceLine *line, guint64 ours, TraceResult *result);
+    gboolean (*excuse)(TracePlayer *player, const TraceLine *line, guint64 ours);
 
     /* Mandatory. In a read section of its own. */
     ViommuResult (*translate)(TracePlayer *player, guint32 sid, guint64 iova,

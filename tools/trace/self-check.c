@@ -58,7 +58,7 @@ static gboolean is_translated(const Check *check, const TraceAnswer *answer,
     if (answer->gpa != line->value)
         return FALSE;
     return answer->kind == TRACE_MESSAGE ||
-           (answer->kind == TRACE_MAPPED &&
+           (answer->kind == TRACE_MAPPED && answer->perms &&
             (!line->has_extra || check->ops->extra_fits(answer, line->extra)));
 }
 

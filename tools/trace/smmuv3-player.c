@@ -88,6 +88,11 @@ static guint64 read_register(TracePlayer *player, guint64 offset, guint size)
     return viommu_smmuv3_read(smmu_of(player), offset, size);
 }
 
+static gboolean excuse(TracePlayer *player, const TraceLine *line, guint64 ours)
+{
+    return smmuv3_offer_excuse(line, ours, player->result);
+}
+
 static void write_register(TracePlayer *player, const TraceLine *line)
 {
     Unit *unit = player->unit;
@@ -166,7 +171,7 @@ const TraceUnitOps trace_smmuv3_unit = {
     .release = release,
     .read = read_register,
     .write = write_register,
-    .excuse = smmuv3_offer_excuse,
+    .excuse = excuse,
     .translate = translate,
     .handle_events = handle_events,
     .expect = expect,

@@ -7,6 +7,7 @@
  */
 #include "vtd-faults.h"
 
+#include "excuse.h"
 #include "vtd-tables.h"
 
 #define BITS TRACE_BITS
@@ -43,6 +44,37 @@ static gboolean is_of_any_address(guint type)
 static gboolean is_of_write(guint type)
 {
     return type == NO_WRITE || type == SCALABLE_NO_WRITE;
+}
+
+/*
+ * 7.1.3 has reasons of its own for scalable mode. The model that recordings are made with
+ * gives those of legacy mode there too, where it has one walk for both.
+ */
+static const struct {
+    guint legacy;
+    guint scalable;
+} reasons[] = {
+    {0x1, 0x39}, /* root entry: not present */
+    {0x2, 0x41}, /* context entry: not present */
+    {0x3, 0x43}, /* that cannot be used */
+    {0x4, 0x83}, /* address beyond the width */
+    {0x5, 0x85}, /* no write */
+    {0x6, 0x86}, /* no read */
+    {0x7, 0x78}, /* second-stage entry: cannot be read */
+    {0x8, 0x38}, /* root entry */
+    {0x9, 0x40}, /* context entry */
+    {0xa, 0x3a}, /* root entry: reserved bits */
+    {0xb, 0x42}, /* context entry */
+    {0xc, 0x7a}, /* second-stage entry */
+    {0xe, 0x87}, /* interrupt address */
+};
+
+static const char *is_also(guint recorded, guint told)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++)
+        if (reasons[i].legacy == recorded && reasons[i].scalable == told)
+            return "the recorded unit gives a reason of legacy mode in scalable mode";
+    return NULL;
 }
 
 /* Where the registers stand, and how many there are (11.4.2: FRO, NFR). */
@@ -114,10 +146,29 @@ static const char *is_silent(const TraceFault *fault, gpointer source,
                : NULL;
 }
 
+/* FR (11.4.7.5), in the upper half of a record or alone. */
+gboolean vtd_records_excuse(const VtdRecords *records, const TraceLine *line, guint64 ours,
+                            TraceResult *result)
+{
+    guint n;
+    guint64 inside = line->address - find_registers(records, &n);
+    guint shift = inside % 16 == 8 ? 32 : 0;
+    guint recorded = TRACE_BITS(line->value, shift + 7, shift);
+    guint told = TRACE_BITS(ours, shift + 7, shift);
+    TraceExcuse excuse = {inside, shift + 7, shift, "FR", is_also(recorded, told)};
+
+    if (inside >= 16 * n || !excuse.reason ||
+        !(shift ? line->size == 8 : inside % 16 == 12 && line->size == 4))
+        return FALSE;
+    return trace_excuse_register(&excuse, 1, inside, 8 * line->size, "FRCD", line->value,
+                                 ours, result);
+}
+
 const TraceFaultsOps vtd_faults_ops = {
     .find_type = find_type,
     .is_of_any_address = is_of_any_address,
     .is_of_write = is_of_write,
+    .is_also = is_also,
     .collect = collect,
     .is_silent = is_silent,
 };

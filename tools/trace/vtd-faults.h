@@ -17,5 +17,8 @@ extern const TraceFaultsOps vtd_faults_ops;
 
 /* The guest has written a register: what is recorded now comes of no DMA to come. */
 void vtd_records_follow(VtdRecords *records);
+/* FALSE: the difference of an R line of a record is none to be excused. */
+gboolean vtd_records_excuse(const VtdRecords *records, const TraceLine *line, guint64 ours,
+                            TraceResult *result);
 
 #endif

@@ -67,6 +67,7 @@ static void ask_for_ecap(Register ecap, ViommuVtdConfig *config) /* 11.4.3 */
     config->scalable_mode = flag(ecap, 43);
     config->second_stage = flag(ecap, 46);
     config->first_stage = flag(ecap, 47);
+    config->rid_pasid = flag(ecap, 49);
     if (ecap.known >> 32)
         config->pasid_bits = ecap.value >> 40 & 1 ? BITS(ecap.value, 39, 35) + 1 : 0;
 }
@@ -145,7 +146,6 @@ static const TraceExcuse excuses[] = {
     {VTD_ECAP, 44, 44, "VCS", NOT_OFFERED},
     {VTD_ECAP, 45, 45, "SSADS", NOT_OFFERED},
     {VTD_ECAP, 48, 48, "SMPWCS", "offered with C or not at all"},
-    {VTD_ECAP, 49, 49, "RPS", NOT_OFFERED},
     {VTD_ECAP, 53, 51, "PMS, ABORT and RPRIVS", NOT_OFFERED},
     {VTD_ECAP, 63, 56, "bits 63:56", NOT_OFFERED},
     /* What comes of those: the status of what is not offered. */

@@ -154,6 +154,14 @@ static gboolean release(TracePlayer *player, GError **error)
 /* --- registers ---------------------------------------------------------------------------
  */
 
+static gboolean excuse(TracePlayer *player, const TraceLine *line, guint64 ours)
+{
+    const Unit *unit = player->unit;
+
+    return vtd_offer_excuse(line, ours, player->result) ||
+           vtd_records_excuse(&unit->records, line, ours, player->result);
+}
+
 /* The upper half of a register was written: it holds the bit that starts the work. */
 static gboolean starts(const TraceLine *line, guint64 offset)
 {
@@ -329,7 +337,7 @@ const TraceUnitOps trace_vtd_unit = {
     .release = release,
     .read = read_register,
     .write = write_register,
-    .excuse = vtd_offer_excuse,
+    .excuse = excuse,
     .translate = translate,
     .handle_events = handle_events,
     .expect = expect,

@@ -185,7 +185,7 @@ static void find_scalable(const VtdTables *tables, guint16 requester_id, VtdEntr
         !fetch(tables, FIELD(words[0], 63, 12) + (requester_id & 0x7f) * 32, 4, entry))
         return;
     memcpy(entry->context, words, sizeof(entry->context));
-    entry->pasid = BITS(words[1], 19, 0);
+    entry->pasid = tables->ecap >> 49 & 1 ? BITS(words[1], 19, 0) : 0; /* RPS */
     entry->privileged = words[1] >> 20 & 1 && tables->ecap >> 31 & 1;
     table = FIELD(words[0], 63, 12);
     directories = 1ULL << (BITS(words[0], 11, 9) + 7);

@@ -77,6 +77,7 @@ static ViommuiSmmuv3HostSmmu *host_new(ViommuSmmuv3Accel *accel, ViommuHostDevic
     guint64 abort[2], bypass[2];
     ViommuiHostViommuConfig config = {
         .type = VIOMMUI_DATA_ARM_SMMUV3,
+        .nest = TRUE,
         .blocked_data = abort,
         .identity_data = bypass,
         .data_size = sizeof abort,

@@ -110,6 +110,7 @@ static ViommuiVtdHost *host_new(ViommuVtdAccel *accel, ViommuHostDevice *device,
     const ViommuHostDeviceInfo *info = viommu_host_device_get_info(device);
     const ViommuiHostViommuConfig config = {
         .type = VIOMMUI_DATA_VTD,
+        .nest = TRUE,
         .pasids = !!viommui_field_get(accel->config.ecap, ECAP_PASID),
         .page_requests = !!viommui_field_get(accel->config.ecap, ECAP_PRS),
     };
