@@ -79,6 +79,9 @@ static void test_legacy(VtdMachine *vm)
            "... with fault 0x07");
     vtdm_flush_all(vm);
     tap_is(vtdm_fault_reason(vm), 0, "... once");
+    second.did++;
+    vtdm_install(vm, VTDM_RID, &second);
+    tap_is(vtdm_fault_reason(vm), VTDM_F_PAGE_ACCESS, "... and again for another entry");
     tap_is(vtdm_reads(vm, VTDM_RID, VTDM_IOVA), vm->page,
            "... translate() walks it all the same");
     guest_vtd_context_pass_through(words, VTDM_PT_DID, vtdm_aw(vm));
