@@ -385,6 +385,23 @@ guint vtdm_fault_reason(VtdMachine *vm)
     return vtdm_next_fault(vm, &fault) ? fault.reason : 0;
 }
 
+guint vtdm_fault_with(VtdMachine *vm, guint16 rid, guint64 at, guint64 word)
+{
+    guint64 before = vtdm_load(vm, at);
+    VtdmFault fault = {0};
+    gboolean refused;
+
+    vtdm_drain_faults(vm);
+    vtdm_store(vm, at, word);
+    vtdm_flush_all(vm);
+    refused = vtdm_reads(vm, rid, VTDM_IOVA) == VTDM_REFUSED;
+    if (!refused || !vtdm_next_fault(vm, &fault) || fault.rid != rid)
+        fault.reason = 0;
+    vtdm_store(vm, at, before);
+    vtdm_flush_all(vm);
+    return fault.reason;
+}
+
 void vtdm_drain_faults(VtdMachine *vm)
 {
     VtdmFault fault;

@@ -95,6 +95,7 @@ enum {
     VTDM_ECAP_DT = 2,
     VTDM_ECAP_IR = 3,
     VTDM_ECAP_PT = 6,
+    VTDM_ECAP_SC = 7,
     VTDM_ECAP_IRO = 8,
     VTDM_ECAP_NEST = 26,
     VTDM_ECAP_PRS = 29,
@@ -169,6 +170,7 @@ enum {
     VTDM_F_SS_ADDRESS_2 = 0x84,
     VTDM_F_SM_WRITE = 0x85,
     VTDM_F_SM_READ = 0x86,
+    VTDM_F_INTERRUPT = 0x87,
     VTDM_F_UPDATE = 0x91,
 };
 
@@ -357,6 +359,11 @@ void vtdm_clear_queue_errors(VtdMachine *vm);
 gboolean vtdm_next_fault(VtdMachine *vm, VtdmFault *ret_fault);
 /* Its reason, 0: there is none. */
 guint vtdm_fault_reason(VtdMachine *vm);
+/*
+ * With this word at an address of a table, and nothing else: why a read of VTDM_IOVA by
+ * this requester ID faults; 0: it does not. All is as before then.
+ */
+guint vtdm_fault_with(VtdMachine *vm, guint16 rid, guint64 at, guint64 word);
 /* All of them, and PFO. */
 void vtdm_drain_faults(VtdMachine *vm);
 /* The address of the nth record. */

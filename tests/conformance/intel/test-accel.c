@@ -209,11 +209,45 @@ static void test_changes(VtdMachine *vm)
     vtdm_flush_tables(vm, OTHER_DID, 0);
 }
 
+/* Which functions a mask covers (6.5.1.1). */
+static void test_function_mask(VtdMachine *vm)
+{
+    static const struct {
+        guint function; /* that the descriptor names */
+        guint mask;
+        gboolean meant; /* function 0, which the device is */
+    } masks[] = {{4, 0, FALSE}, {4, 1, TRUE}, {2, 1, FALSE}, {6, 2, TRUE},
+                 {1, 2, FALSE}, {7, 3, TRUE}, {8, 3, FALSE}};
+    guint64 words[GUEST_VTD_PASID_WORDS], page;
+    GuestVtdDomain other;
+
+    page = make_domain(vm, &other, OTHER_DID);
+    guest_vtd_pasid_table(words, &other);
+    for (gsize i = 0; i < G_N_ELEMENTS(masks); i++) {
+        vtdm_install(vm, VTDM_RID, &vm->domain);
+        vtdm_put_pasid(vm, VTDM_RID, 0, words);
+        vtdm_issue(vm,
+                   guest_vtd_inv_context(GUEST_CONTEXT_DEVICE, 0,
+                                         VTDM_RID + masks[i].function, masks[i].mask),
+                   0);
+        tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, masks[i].meant ? page : vm->page),
+               "function %u, mask %u: function 0 is %s", masks[i].function, masks[i].mask,
+               masks[i].meant ? "meant" : "not meant");
+    }
+    viommu_vtd_set_requester_id(vm->vtd, vm->devices[0], VTDM_RID + 5, NULL);
+    vtdm_install(vm, VTDM_RID + 5, &vm->domain);
+    vtdm_put_pasid(vm, VTDM_RID + 5, 0, words);
+    vtdm_issue(vm, guest_vtd_inv_context(GUEST_CONTEXT_DEVICE, 0, VTDM_RID + 1, 1), 0);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page), "function 1, mask 1: function 5 is meant");
+    viommu_vtd_set_requester_id(vm->vtd, vm->devices[0], VTDM_RID, NULL);
+    vtdm_install(vm, VTDM_RID, &vm->domain);
+}
+
 /* The same tables under another domain ID. */
 static void test_did(VtdMachine *vm, Spy *spy)
 {
+    guint64 page = vtdm_alloc(vm, GUEST_PAGE), words[GUEST_VTD_PASID_WORDS];
     GuestVtdDomain renamed = vm->domain;
-    guint64 page = vtdm_alloc(vm, GUEST_PAGE);
 
     renamed.did = OTHER_DID;
     vtdm_install(vm, VTDM_RID, &vm->domain);
@@ -229,6 +263,36 @@ static void test_did(VtdMachine *vm, Spy *spy)
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page), "... the new one's reaches the host");
     guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
     vtdm_flush_tables(vm, OTHER_DID, 0);
+    vtdm_install(vm, VTDM_RID, &vm->domain);
+    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    guest_vtd_map(&vm->domain, VTDM_IOVA, page, TRUE);
+    guest_vtd_pasid_table(words, &renamed);
+    vtdm_put_pasid(vm, VTDM_RID, 0, words);
+    vtdm_flush_pasid(vm, VTDM_DID, 0);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page),
+           "what was cached under the old ID is not the new one's");
+    guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
+    vtdm_flush_tables(vm, OTHER_DID, 0);
+    vtdm_install(vm, VTDM_RID, &vm->domain);
+}
+
+/* Flags that the hardware sets for the guest. */
+static void test_extended_accessed(VtdMachine *vm)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS], leaf;
+
+    if (!vtdm_ecap(vm, VTDM_ECAP_EAFS, 1)) {
+        tap_skip("the host has no EAFS", "EAFE goes to the host");
+        return;
+    }
+    guest_vtd_pasid_table(words, &vm->domain);
+    words[2] |= 1 << 7;
+    vtdm_install_pasid(vm, VTDM_RID, 0, words);
+    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+    leaf = vtdm_load(vm, guest_vtd_entry_at(&vm->domain, VTDM_IOVA, 1));
+    tap_is(leaf & (GUEST_FS_A | GUEST_FS_EA), GUEST_FS_A | GUEST_FS_EA,
+           "EAFE goes to the host: its DMA sets A and EA");
+    guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
     vtdm_install(vm, VTDM_RID, &vm->domain);
 }
 
@@ -261,6 +325,12 @@ static void test_host_refuses(VtdMachine *vm, Spy *spy)
     spy_fail_none(spy);
     vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0), 0);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... tried again by a global flush");
+    spy_fail(spy, ATTACH, 1, EINVAL, 99);
+    vtdm_install(vm, VTDM_RID, &other);
+    spy_fail_none(spy);
+    vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, OTHER_DID, 0), 0);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page), "... and by one of the domain");
+    vtdm_install(vm, VTDM_RID, &vm->domain);
     spy_fail(spy, IOMMU_HWPT_ALLOC, 1, ENOMEM, 2);
     vtdm_install(vm, VTDM_RID, &other);
     spy_fail_none(spy);
@@ -342,7 +412,9 @@ int main(int argc, char **argv)
         test_refusals(&vm);
         test_way(&vm);
         test_changes(&vm);
+        test_function_mask(&vm);
         test_did(&vm, &target.spy);
+        test_extended_accessed(&vm);
         test_host_refuses(&vm, &target.spy);
         vtdm_clear(&vm);
     }

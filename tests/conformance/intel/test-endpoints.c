@@ -144,6 +144,36 @@ static void unmap_after(VtdMachine *vm, guint64 gpa, void *data, gsize size,
     }
 }
 
+/* Or makes a read-only page writable, and dirty already. */
+static void widen_after(VtdMachine *vm, guint64 gpa, void *data, gsize size,
+                        void *user_data)
+{
+    guint64 leaf = *(guint64 *)user_data;
+
+    (void)data;
+    if (leaf >= gpa && leaf + 8 <= gpa + size) {
+        vtdm_store(vm, leaf, vtdm_load(vm, leaf) | GUEST_FS_RW | GUEST_FS_A | GUEST_FS_D);
+        vm->on_read = NULL;
+    }
+}
+
+static void test_widened(VtdMachine *vm)
+{
+    guint64 leaf = guest_vtd_entry_at(&vm->domain, VTDM_IOVA, 1);
+    ViommuTranslation to = {0};
+
+    clear_flags(vm);
+    vtdm_store(vm, leaf, vm->page | GUEST_FS_P | GUEST_FS_US);
+    vtdm_flush_tables(vm, VTDM_DID, 0);
+    vm->on_read = widen_after;
+    vm->on_read_data = &leaf;
+    tap_ok(viommu_vtd_translate(vm->vtd, EP, VIOMMU_VTD_NO_PASID, VTDM_IOVA, READ, &to) ==
+                   VIOMMU_OK &&
+               (to.access & WRITE),
+           "one that has got more rights gives them");
+    vm->on_read = NULL;
+}
+
 static void test_lost_swap(VtdMachine *vm)
 {
     guint64 leaf = guest_vtd_entry_at(&vm->domain, VTDM_IOVA, 1), word;
@@ -226,6 +256,11 @@ static void test_interrupts(VtdMachine *vm)
     } else {
         tap_skip("no pages of 1 GiB", "in a page of 1 GiB around the range: up to it");
     }
+    vtdm_drain_faults(vm);
+    guest_vtd_map(&vm->domain, 0xb000, first, TRUE);
+    tap_ok(without(vm, 0xb000, WRITE) == VTDM_REFUSED &&
+               vtdm_fault_reason(vm) == VTDM_F_INTERRUPT,
+           "a table that leads there: 0x87");
     vtdm_command(vm, VTDM_TE, FALSE);
     tap_ok(viommu_vtd_translate(vm->vtd, EP, VIOMMU_VTD_NO_PASID, first, WRITE, &to) ==
                    VIOMMU_OK &&
@@ -250,6 +285,7 @@ int main(int argc, char **argv)
         test_pass_through(&vm);
         test_flags(&vm);
         test_lost_swap(&vm);
+        test_widened(&vm);
         test_once(&vm);
         test_interrupts(&vm);
         vtdm_clear(&vm);

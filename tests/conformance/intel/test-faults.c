@@ -35,7 +35,8 @@ static void test_record(VtdMachine *vm)
     vtdm_translate(vm, EP, VTDM_NO_PASID, UNMAPPED + 0x123, READ);
     tap_is(vtdm_get(vm, VTDM_FSTS) & 0xff, VTDM_PPF, "a fault: FSTS.PPF");
     tap_ok(events(vm) == 1 && vm->msi_address == VTDM_MSI, "... and the event");
-    tap_ok(vtdm_next_fault(vm, &f), "... and a record");
+    tap_is(vtdm_get64(vm, vtdm_record(vm, 0)), UNMAPPED, "... and a record, of a page");
+    tap_ok(vtdm_next_fault(vm, &f), "... which is taken");
     tap_is(f.reason, VTDM_F_FS_P, "... of its reason");
     tap_is(f.rid, EP, "... of the source");
     tap_is(f.address, UNMAPPED, "... at its page");

@@ -129,6 +129,12 @@ static void test_entries(Rig *r)
     vtdm_store(vm, context, was);
     vtdm_flush_all(vm);
     tap_is(reads(r), vm->page, "... and put back");
+    vtdm_put_pasid(vm, EP, 0, words[1]);
+    vtdm_queue(vm, guest_vtd_inv_context(GUEST_CONTEXT_DEVICE, 0, EP + 4, 1), 0);
+    vtdm_issue(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_GLOBAL, 0), 0);
+    tap_is(reads(r), r->other, "context-cache by a function mask concerns what it covers");
+    vtdm_put_pasid(vm, EP, 0, words[0]);
+    vtdm_flush_all(vm);
 }
 
 /* Endpoints of one domain share what is kept, and its flushes. */

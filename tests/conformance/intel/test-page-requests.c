@@ -155,6 +155,33 @@ static void test_pasid(VtdMachine *vm, guint64 page)
     vtdm_set(vm, VTDM_PRS, PPR);
 }
 
+/* An answer that comes late, or twice, is no other request's. */
+static void test_late(VtdMachine *vm)
+{
+    VtdmPageRequest first = {0}, second = {0};
+
+    store(vm, UNMAPPED);
+    tap_ok(vtdm_next_request(vm, &first) && vtdm_respond(vm, &first, INVALID),
+           "a request is answered");
+    store(vm, UNMAPPED);
+    tap_ok(vtdm_next_request(vm, &second) && second.group != first.group,
+           "... another one waits");
+    vtdm_respond(vm, &first, INVALID);
+    tap_is(waiting(vm), 1, "the answer to the first once more is not the other's");
+    first = second;
+    vtdm_install_pass_through(vm, VTDM_RID);
+    vtdm_install(vm, VTDM_RID, &vm->domain);
+    tap_is(waiting(vm), 0, "the entry changed and back: what waited is answered");
+    store(vm, UNMAPPED);
+    tap_ok(vtdm_next_request(vm, &second) && second.group != first.group,
+           "... a new one waits");
+    vtdm_respond(vm, &first, INVALID);
+    tap_is(waiting(vm), 1, "the late answer to the old one is not the new one's");
+    vtdm_respond(vm, &second, INVALID);
+    tap_is(waiting(vm), 0, "its own is");
+    vtdm_set(vm, VTDM_PRS, PPR);
+}
+
 static void test_event(VtdMachine *vm)
 {
     VtdmPageRequest r = {0};
@@ -197,6 +224,7 @@ static void test_overflow(VtdMachine *vm)
         store(vm, UNMAPPED + ((guint64)i << 12));
     viommu_vtd_handle_events(vm->vtd);
     tap_is(vtdm_get(vm, VTDM_PRS) & PRO, PRO, "a full queue: PRS.PRO");
+    tap_is(waiting(vm), PLACES + MORE, "... what has no place is told to ask again");
     while (vtdm_next_request(vm, &r)) {
         if (n == 0)
             tap_is(r.address, UNMAPPED, "... the first is still the first");
@@ -272,6 +300,7 @@ int main(int argc, char **argv)
         test_request(&vm, page);
         test_refusals(&vm);
         test_pasid(&vm, page);
+        test_late(&vm);
         test_event(&vm);
         test_overflow(&vm);
         test_ends(&vm);

@@ -7,6 +7,8 @@
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
 
+#include <viommu-emulator/inspect.h>
+
 #include "tap.h"
 #include "vtd-machine.h"
 
@@ -27,6 +29,16 @@ static void install(Rig *r, guint32 pasid, const GuestVtdDomain *domain)
 
     guest_vtd_pasid_table(words, domain);
     vtdm_install_pasid(&r->vm, VTDM_RID, pasid, words);
+}
+
+/* A privileged store, at an address of PASID's table. */
+static int store_privileged(Rig *r, guint64 iova)
+{
+    const ViommuEmulatorAccess access = {
+        .iova = iova, .write = TRUE, .has_pasid = TRUE, .pasid = PASID, .privileged = TRUE};
+    guint8 byte = 1;
+
+    return viommu_emulator_dma_as(r->vm.emulator, r->vm.bdfs[0], &access, &byte, 1);
 }
 
 static void install_nothing(Rig *r, guint32 pasid)
@@ -143,6 +155,30 @@ static void test_beyond(Rig *r)
     tap_is(spy_count(r->spy, ATTACH), 0, "... and is not tried for others");
     install_nothing(r, 300);
     vtdm_drain_faults(vm);
+}
+
+/* SRE and WPE go to the host. */
+static void test_privilege(Rig *r)
+{
+    enum { SRE = 1, WPE = 1 << 4, SUPERVISOR = 0xa000, READ_ONLY = 0xb000 };
+    guint64 words[GUEST_VTD_PASID_WORDS];
+
+    vtdm_store(&r->vm, guest_vtd_entry_at(&r->other, SUPERVISOR, 1),
+               r->page | GUEST_FS_P | GUEST_FS_RW);
+    vtdm_store(&r->vm, guest_vtd_entry_at(&r->other, READ_ONLY, 1),
+               r->page | GUEST_FS_P | GUEST_FS_US);
+    install(r, PASID, &r->other);
+    tap_is(store_privileged(r, SUPERVISOR), -EFAULT,
+           "SRE 0: a privileged store is refused");
+    guest_vtd_pasid_table(words, &r->other);
+    words[2] |= SRE;
+    vtdm_install_pasid(&r->vm, VTDM_RID, PASID, words);
+    tap_is(store_privileged(r, SUPERVISOR), 0, "SRE 1: it reaches a supervisor's page");
+    tap_is(store_privileged(r, READ_ONLY), 0, "WPE 0: and one that is read-only");
+    words[2] |= WPE;
+    vtdm_install_pasid(&r->vm, VTDM_RID, PASID, words);
+    tap_is(store_privileged(r, READ_ONLY), -EFAULT, "WPE 1: not that one");
+    install(r, PASID, &r->other);
 }
 
 /* Flushes are by domain ID and PASID. */
@@ -264,17 +300,24 @@ static void test_end(Rig *r)
     tap_ok(reaches(r, PASID, r->page), "... its PASIDs are bound at once");
 }
 
+static void make_target(Target *target)
+{
+    const ViommuEmulatorDeviceConfig device = {
+        .iommu_group = -1, .pasid_bits = 8, .pasid_privileged = TRUE};
+    ViommuEmulatorVtdConfig unit;
+
+    viommu_emulator_vtd_defaults(&unit);
+    target_init_vtd(target, &unit, 1, &device, 1);
+}
+
 int main(int argc, char **argv)
 {
     Target target;
     Rig r = {0};
 
-    if (!target_init_default(&target, argc, argv, 1, "vtd-pasid"))
-        return 2;
-    if (!target.emulator) {
-        target_clear(&target);
+    if (argc > 1 && g_str_equal(argv[1], "--device"))
         return tap_skip_all("the device has no PASIDs (edu never has)");
-    }
+    make_target(&target);
     if (tap_ok(vtdm_init(&r.vm, &target, target.first, NULL), "a device with PASIDs")) {
         r.spy = &target.spy;
         r.page = vtdm_alloc(&r.vm, GUEST_PAGE);
@@ -285,6 +328,7 @@ int main(int argc, char **argv)
         test_bind(&r);
         test_pass_through(&r);
         test_refused(&r);
+        test_privilege(&r);
         test_beyond(&r);
         test_flush(&r);
         test_many(&r);

@@ -10,35 +10,16 @@
 /* Devices 8 and 24 of a bus: below and above the middle of its functions. */
 enum { LOW = VTDM_ENDPOINT, HIGH = 0x3c0, LAST = 0xffff };
 
-static gboolean flush(VtdMachine *vm)
-{
-    return vtdm_flush_all(vm);
-}
-
 /* This word there, and nothing else, makes a read of VTDM_IOVA fault for this reason. */
 static void faults(VtdMachine *vm, guint16 rid, guint64 at, guint64 word, guint reason,
                    const char *name)
 {
-    guint64 before = vtdm_load(vm, at);
-    gboolean refused;
-    VtdmFault fault = {0};
-
-    vtdm_drain_faults(vm);
-    vtdm_store(vm, at, word);
-    flush(vm);
-    refused = vtdm_reads(vm, rid, VTDM_IOVA) == VTDM_REFUSED;
-    if (!tap_ok(refused && vtdm_next_fault(vm, &fault) && fault.reason == reason &&
-                    fault.rid == rid,
-                "%s: 0x%02x", name, reason))
-        tap_note("%s, reason 0x%02x, requester ID 0x%x", refused ? "refused" : "translated",
-                 fault.reason, fault.rid);
-    vtdm_store(vm, at, before);
-    flush(vm);
+    tap_is(vtdm_fault_with(vm, rid, at, word), reason, "%s: 0x%02x", name, reason);
 }
 
 static void serves(VtdMachine *vm, guint16 rid, const char *name)
 {
-    flush(vm);
+    vtdm_flush_all(vm);
     tap_is(vtdm_reads(vm, rid, VTDM_IOVA + 0x123), vm->page + 0x123, "%s", name);
 }
 
@@ -56,7 +37,7 @@ static void test_legacy_root(VtdMachine *vm)
     faults(vm, LOW, at, VTDM_NOWHERE | 1, VTDM_F_CONTEXT_ACCESS,
            "a context table that is no memory");
     vtdm_set_root(vm, VTDM_LEGACY, VTDM_NOWHERE);
-    flush(vm);
+    vtdm_flush_all(vm);
     tap_ok(vtdm_reads(vm, LOW, VTDM_IOVA) == VTDM_REFUSED, "a root table that is none");
     tap_is(vtdm_fault_reason(vm), VTDM_F_ROOT_ACCESS, "... is another reason");
     vtdm_set_root(vm, VTDM_LEGACY, root);
@@ -78,6 +59,8 @@ static void test_legacy_context(VtdMachine *vm)
     faults(vm, LOW, at + 8, high | 7, VTDM_F_CONTEXT_INVALID, "AW 7");
     faults(vm, LOW, at, low | 1 << 4, VTDM_F_CONTEXT_RESERVED, "context entry, bit 4");
     faults(vm, LOW, at, low | 1 << 11, VTDM_F_CONTEXT_RESERVED, "context entry, bit 11");
+    faults(vm, LOW, at + 8, high | 1 << 7, VTDM_F_CONTEXT_RESERVED,
+           "context entry, bit 71");
     faults(vm, LOW, at + 8, high | 1ull << 24, VTDM_F_CONTEXT_RESERVED,
            "context entry, bit 88");
     faults(vm, LOW, at + 8, high | 1ull << 63, VTDM_F_CONTEXT_RESERVED,
@@ -104,14 +87,14 @@ static void test_legacy_paging(VtdMachine *vm, GuestVtdDomain *domain)
     faults(vm, LOW, top, vtdm_load(vm, top) | GUEST_SS_PS, VTDM_F_PAGE_RESERVED,
            "a page at the highest level");
     vtdm_store(vm, leaf, word & ~2ull);
-    flush(vm);
+    vtdm_flush_all(vm);
     vtdm_drain_faults(vm);
     tap_ok(vtdm_translate(vm, LOW, VTDM_NO_PASID, VTDM_IOVA, VIOMMU_ACCESS_WRITE) ==
                    VTDM_REFUSED &&
                vtdm_fault_reason(vm) == VTDM_F_WRITE,
            "a write to what is read-only: 0x05");
     vtdm_store(vm, leaf, word);
-    flush(vm);
+    vtdm_flush_all(vm);
     tap_ok(vtdm_reads(vm, LOW, 1ull << (12 + 9 * domain->levels)) == VTDM_REFUSED &&
                vtdm_fault_reason(vm) == VTDM_F_ADDRESS,
            "an address beyond the tables: 0x04");
@@ -160,7 +143,7 @@ static void test_root(VtdMachine *vm)
     vtdm_store(vm, at + 8, 0);
     serves(vm, LOW, "the halves are apart");
     vtdm_set_root(vm, VTDM_SCALABLE, VTDM_NOWHERE);
-    flush(vm);
+    vtdm_flush_all(vm);
     tap_ok(vtdm_reads(vm, LOW, VTDM_IOVA) == VTDM_REFUSED, "a root table that is none");
     tap_is(vtdm_fault_reason(vm), VTDM_F_SM_ROOT_ACCESS, "... is another reason");
     vtdm_set_root(vm, VTDM_SCALABLE, root);
@@ -274,14 +257,14 @@ static void test_first_stage(VtdMachine *vm)
     faults(vm, LOW, top, vtdm_load(vm, top) & ~(guint64)GUEST_FS_US, VTDM_F_USER,
            "... by its table");
     vtdm_store(vm, leaf, word & ~(guint64)GUEST_FS_RW);
-    flush(vm);
+    vtdm_flush_all(vm);
     vtdm_drain_faults(vm);
     tap_ok(vtdm_translate(vm, LOW, VTDM_NO_PASID, VTDM_IOVA, VIOMMU_ACCESS_WRITE) ==
                    VTDM_REFUSED &&
                vtdm_fault_reason(vm) == VTDM_F_SM_WRITE,
            "a write to what is read-only: 0x85");
     vtdm_store(vm, leaf, word);
-    flush(vm);
+    vtdm_flush_all(vm);
     tap_ok(vtdm_reads(vm, LOW, 1ull << 47) == VTDM_REFUSED &&
                vtdm_fault_reason(vm) == VTDM_F_CANONICAL,
            "an address that is not canonical: 0x80");
