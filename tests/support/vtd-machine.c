@@ -26,13 +26,27 @@ static gboolean is_memory(VtdMachine *vm, guint64 gpa, gsize size)
     return !vm->hole || gpa + size <= vm->hole || gpa >= vm->hole + GUEST_PAGE;
 }
 
+/* As hardware reads: aligned words whole, whoever writes them meanwhile. */
+static void copy_out(const guint8 *from, guint8 *to, gsize size)
+{
+    gsize i = 0;
+
+    for (; (guintptr)(from + i) % 8 == 0 && i + 8 <= size; i += 8) {
+        guint64 word =
+            __atomic_load_n((const guint64 *)(const void *)(from + i), __ATOMIC_ACQUIRE);
+
+        memcpy(to + i, &word, sizeof word);
+    }
+    memcpy(to + i, from + i, size - i);
+}
+
 static gboolean read_memory(guint64 gpa, void *data, gsize size, void *user_data)
 {
     VtdMachine *vm = user_data;
 
     if (!is_memory(vm, gpa, size))
         return FALSE;
-    memcpy(data, guest_memory_at(&vm->ram, gpa), size);
+    copy_out(guest_memory_at(&vm->ram, gpa), data, size);
     if (vm->counted && gpa >= vm->counted && gpa < vm->counted + GUEST_PAGE) {
         vm->n_reads++;
         vm->read_bytes += size;

@@ -135,8 +135,8 @@ static void test_section(VtdMachine *vm)
     tap_ok(vtdm_waited(vm) && vtdm_head(vm) == vm->tail, "... and completes after them");
 }
 
-/* The thread of a section that is its own: it must not be waited for by itself. */
-static void test_later_section(VtdMachine *vm)
+/* Sections that there are not, or not any more. */
+static void test_no_section(VtdMachine *vm)
 {
     vtdm_queue(vm, guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, VTDM_DID, 0), 0);
     vtdm_queue_wait(vm);
@@ -145,6 +145,63 @@ static void test_later_section(VtdMachine *vm)
     viommu_vtd_exit(vm->vtd);
     vtdm_queue_wait(vm);
     tap_ok(vtdm_ring(vm) && vtdm_waited(vm), "... those that have ended do not count");
+}
+
+/* --- endpoints at work ------------------------------------------------------------------
+ */
+
+enum { FLIPS = 400, THREADS = 2 };
+
+typedef struct {
+    VtdMachine *vm;
+    guint64 pages[2];
+    gint sequence; /* odd: the page is being changed; else pages[sequence / 2 % 2] */
+    gint end;
+    gint n_seen;  /* translations while nothing changed */
+    gint n_wrong; /* and led elsewhere */
+} Traffic;
+
+static gpointer traffic_thread(gpointer data)
+{
+    Traffic *t = data;
+
+    while (!g_atomic_int_get(&t->end)) {
+        gint before = g_atomic_int_get(&t->sequence);
+        guint64 gpa = vtdm_reads(t->vm, VTDM_ENDPOINT, VTDM_IOVA);
+
+        if (before % 2 || g_atomic_int_get(&t->sequence) != before)
+            continue;
+        g_atomic_int_inc(&t->n_seen);
+        if (gpa != t->pages[before / 2 % 2])
+            g_atomic_int_inc(&t->n_wrong);
+    }
+    return NULL;
+}
+
+/* The page goes to and fro under endpoints that never stop: none meets it where it was. */
+static void test_traffic(VtdMachine *vm)
+{
+    Traffic traffic = {.vm = vm, .pages = {vm->page, vtdm_alloc(vm, GUEST_PAGE)}};
+    GThread *threads[THREADS];
+    gboolean done = TRUE;
+
+    for (guint i = 0; i < THREADS; i++)
+        threads[i] = g_thread_new("endpoint", traffic_thread, &traffic);
+    for (gint i = 1; i <= FLIPS; i++) {
+        gint seen = g_atomic_int_get(&traffic.n_seen);
+
+        g_atomic_int_inc(&traffic.sequence);
+        guest_vtd_map(&vm->domain, VTDM_IOVA, traffic.pages[i % 2], TRUE);
+        done &= vtdm_flush_page(vm, VTDM_DID, 0, VTDM_IOVA);
+        g_atomic_int_inc(&traffic.sequence);
+        while (g_atomic_int_get(&traffic.n_seen) == seen)
+            g_thread_yield();
+    }
+    g_atomic_int_set(&traffic.end, 1);
+    for (guint i = 0; i < THREADS; i++)
+        g_thread_join(threads[i]);
+    tap_ok(done, "%u flushes under traffic complete", FLIPS);
+    tap_is(traffic.n_wrong, 0, "... and no endpoint meets a page where it was");
 }
 
 int main(int argc, char **argv)
@@ -160,7 +217,8 @@ int main(int argc, char **argv)
         test_interrupt(&vm);
         test_order(&vm);
         test_section(&vm);
-        test_later_section(&vm);
+        test_no_section(&vm);
+        test_traffic(&vm);
         vtdm_clear(&vm);
     }
     target_clear(&target);

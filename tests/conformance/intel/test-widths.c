@@ -56,8 +56,9 @@ static void test_scalable(VtdMachine *vm)
     faults(vm, guest_vtd_entry_at(&domain, VTDM_IOVA, 4), BEYOND, VTDM_F_FS_RESERVED,
            "a table beyond it");
     faults(vm, leaf, BEYOND, VTDM_F_FS_RESERVED, "a page beyond it");
-    faults(vm, guest_vtd_entry_at(&domain, VTDM_IOVA, 3), GUEST_FS_PS, VTDM_F_FS_RESERVED,
-           "a page of 1 GiB");
+    tap_is(vtdm_fault_with(vm, EP, guest_vtd_entry_at(&domain, VTDM_IOVA, 3),
+                           GUEST_FS_USUAL | GUEST_FS_PS),
+           VTDM_F_FS_RESERVED, "a page of 1 GiB: 0x72");
     faults(vm, entry + 8, 1 << 23, VTDM_F_PASID_RESERVED, "PWSNP without SMPWCS");
     faults(vm, entry + 8, 1 << 4, VTDM_F_PASID_INVALID, "a domain ID beyond ND");
     vtdm_store(vm, leaf, vtdm_load(vm, leaf) | 0x7ffull << 52 | 3ull << 8);
