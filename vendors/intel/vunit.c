@@ -111,6 +111,13 @@ static guint8 read_pasid_entry(guint16 rid, guint32 pasid,
     return viommui_vtd_is_not_present(reason) ? 0 : reason;
 }
 
+static gboolean read_memory(guint64 gpa, void *data, gsize size, void *user_data)
+{
+    const ViommuServices *services = &((ViommuVtd *)user_data)->config.services;
+
+    return services->read_memory(gpa, data, size, services->user_data);
+}
+
 static gboolean find_pasid(guint16 rid, guint32 first, guint32 *ret_pasid, void *user_data)
 {
     ViommuVtd *vtd = user_data;
@@ -119,13 +126,14 @@ static gboolean find_pasid(guint16 rid, guint32 first, guint32 *ret_pasid, void 
     return !context.reason && viommui_vtd_find_pasid(vtd, &context, first, ret_pasid);
 }
 
-/* No request is at hand: it is recorded as a read of address 0. */
+/* No request is at hand: it is recorded as a read. */
 static void refused(const ViommuVtdRefusal *refusal, void *user_data)
 {
     const ViommuiVtdFault fault = {
         .rid = refusal->requester_id,
         .pasid = refusal->pasid,
         .reason = refusal->reason,
+        .address = refusal->address,
         .read = TRUE,
     };
 
@@ -150,6 +158,7 @@ static gboolean make_accel(ViommuVtd *vtd, GError **error)
         .read_context = read_context,
         .read_pasid_entry = read_pasid_entry,
         .find_pasid = find_pasid,
+        .read_memory = read_memory,
         .refused = refused,
         .watch_fd = vtd->config.services.watch_fd ? watch_fd : NULL,
         .user_data = vtd,
