@@ -26,7 +26,7 @@ gboolean vtdm_command(VtdMachine *vm, guint32 bit, gboolean on)
 void vtdm_set_queue(VtdMachine *vm, gboolean wide)
 {
     vtdm_command(vm, VTDM_QIE, FALSE);
-    vtdm_set(vm, VTDM_FSTS, VTDM_IQE | VTDM_ICE | VTDM_ITE);
+    vtdm_clear_queue_errors(vm);
     if (!vm->queue)
         vm->queue = vtdm_alloc(vm, (gsize)GUEST_PAGE << vm->queue_order);
     vm->wide = wide;
@@ -328,6 +328,11 @@ void vtdm_acknowledge(VtdMachine *vm)
         for (guint i = 0; i < (vm->wide ? 4 : 2); i++)
             vtdm_store(vm, at + 8 * i, words[i]);
     vtdm_set(vm, VTDM_FSTS, VTDM_IQE);
+}
+
+void vtdm_clear_queue_errors(VtdMachine *vm)
+{
+    vtdm_set(vm, VTDM_FSTS, VTDM_IQE | VTDM_ICE | VTDM_ITE);
 }
 
 /* --- faults -----------------------------------------------------------------------------

@@ -348,6 +348,8 @@ guint vtdm_queue_size(VtdMachine *vm);
 guint vtdm_queue_error(VtdMachine *vm);
 /* What Linux does then: the descriptor is made a wait, and IQE cleared. */
 void vtdm_acknowledge(VtdMachine *vm);
+/* IQE, ICE and ITE. */
+void vtdm_clear_queue_errors(VtdMachine *vm);
 
 /* --- faults and page requests --- */
 

@@ -76,8 +76,10 @@ static void test_auto(VtdMachine *vm, const Spy *spy)
     }
     tap_ok(vtdm_cap(vm, VTDM_CAP_MGAW, 6) <= (spy->vtd.cap >> VTDM_CAP_MGAW & 0x3f),
            "AUTO: MGAW is not beyond the host's");
-    tap_is(vtdm_ecap(vm, VTDM_ECAP_PASID, 1), 0, "AUTO: no PASIDs, as the device has none");
-    tap_is(vtdm_ecap(vm, VTDM_ECAP_PSS, 5), 0, "... PSS 0");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_PASID, 1), spy->vtd.ecap >> VTDM_ECAP_PASID & 1,
+           "AUTO: PASID is the host's");
+    tap_ok(vtdm_ecap(vm, VTDM_ECAP_PSS, 5) <= (spy->vtd.ecap >> VTDM_ECAP_PSS & 0x1f),
+           "AUTO: PSS is not beyond the host's");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_DT, 1), 0, "AUTO: no DT, as the device has no ATS");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_PRS, 1), 0, "AUTO: no PRS either");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_SMPWCS, 1), 1, "AUTO: SMPWCS");
@@ -223,9 +225,20 @@ static void test_on(Target *target)
     hide(&target->spy, &nest, TRUE);
     refuse_attach(target, &plain, "NEST", "1", "0");
     hide(&target->spy, &nest, FALSE);
+    /* A host with PASIDs of 8 bits. */
+    target->spy.vtd.hidden_ecap = 0x1full << VTDM_ECAP_PSS;
+    target->spy.vtd.claimed_ecap = 1ull << VTDM_ECAP_PASID | 7ull << VTDM_ECAP_PSS;
+    tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x3f, 7 | 1 << 5,
+           "AUTO: PSS of a host with 8 bits");
     config = plain;
+    config.pasid_bits = 6;
+    tap_is(offered(target, &config, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x1f, 5, "PSS: 6 bits");
     config.pasid_bits = 20;
-    refuse_attach(target, &config, "PSS", "20", "0");
+    refuse_attach(target, &config, "PSS", "19", "7");
+    target->spy.vtd.claimed_ecap = 0;
+    target->spy.vtd.hidden_ecap = 1ull << VTDM_ECAP_PASID;
+    refuse_attach(target, &config, "PASID", "1", "0");
+    target->spy.vtd.hidden_ecap = 0;
     config = plain;
     config.device_tlb = VIOMMU_ON;
     refuse_attach(target, &config, "DT", "1", "0");

@@ -48,8 +48,8 @@ static gboolean is_refused(Rig *r, guint32 pasid)
 
 static void test_offer(Rig *r)
 {
-    tap_is(vtdm_ecap(&r->vm, VTDM_ECAP_PASID, 1), 1, "ECAP.PASID, as the device has");
-    tap_is(vtdm_ecap(&r->vm, VTDM_ECAP_PSS, 5), 7, "ECAP.PSS: 8 bits, as the device has");
+    tap_is(vtdm_ecap(&r->vm, VTDM_ECAP_PASID, 1), 1, "ECAP.PASID, as the host's unit has");
+    tap_is(vtdm_ecap(&r->vm, VTDM_ECAP_PSS, 5), 19, "ECAP.PSS: 20 bits, as the unit has");
     tap_is(vtdm_ecap(&r->vm, VTDM_ECAP_RPS, 1), 1, "ECAP.RPS");
 }
 
