@@ -35,7 +35,7 @@ static gboolean check_without_nesting(guint64 cap, guint64 ecap, const char *dev
                                       GError **error)
 {
     if (viommui_field_get(ecap, ECAP_FSTS))
-        return refuse(error, device, "ECAP.FSTS, which needs nesting,", 1, 0);
+        return refuse(error, device, "ECAP.FSTS, which needs ECAP.NEST,", 1, 0);
     if (!viommui_field_get(cap, CAP_CM)) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
                     "%s: the guest's unit has CAP.CM 0, a host that cannot nest needs 1",
