@@ -324,24 +324,36 @@ gboolean vtdm_is_blocked(VtdMachine *vm, guint n)
     return vtdm_is_refused(vm, n, VTDM_IOVA) && vtdm_is_refused(vm, n, vm->page);
 }
 
-int vtdm_store_as(VtdMachine *vm, guint n, guint32 pasid, guint64 iova)
+int vtdm_store_as(VtdMachine *vm, guint n, int pasid, guint64 iova)
 {
-    const ViommuEmulatorAccess access = {
-        .iova = iova, .write = TRUE, .has_pasid = TRUE, .pasid = pasid};
+    const ViommuEmulatorAccess access = {.iova = iova,
+                                         .write = TRUE,
+                                         .has_pasid = pasid != VTDM_NO_PASID,
+                                         .pasid = MAX(pasid, 0)};
     guint8 bytes[LANDING_SIZE];
 
     memset(bytes, VTDM_PATTERN, sizeof bytes);
     return viommu_emulator_dma_as(vm->emulator, vm->bdfs[n], &access, bytes, sizeof bytes);
 }
 
-gboolean vtdm_pasid_reaches(VtdMachine *vm, guint n, guint32 pasid, guint64 iova,
-                            guint64 page)
+static gboolean lands_as(VtdMachine *vm, guint n, int pasid, guint64 iova, guint64 page)
 {
     const Landing at = landing(vm, n);
 
     landing_prepare(&at, page + iova % GUEST_PAGE);
     return vtdm_store_as(vm, n, pasid, iova) == 0 &&
            landing_is_in(&at, page + iova % GUEST_PAGE);
+}
+
+gboolean vtdm_lands(VtdMachine *vm, guint n, guint64 iova, guint64 page)
+{
+    return lands_as(vm, n, VTDM_NO_PASID, iova, page);
+}
+
+gboolean vtdm_pasid_reaches(VtdMachine *vm, guint n, guint32 pasid, guint64 iova,
+                            guint64 page)
+{
+    return lands_as(vm, n, pasid, iova, page);
 }
 
 /* --- emulated endpoints -----------------------------------------------------------------

@@ -375,8 +375,9 @@ gboolean vtdm_is_refused(VtdMachine *vm, guint n, guint64 iova);
 gboolean vtdm_is_identity(VtdMachine *vm, guint n);
 /* It reaches nothing in any way. */
 gboolean vtdm_is_blocked(VtdMachine *vm, guint n);
-/* On the emulator, with a PASID: what viommu_emulator_dma_as() answers; and the same. */
-int vtdm_store_as(VtdMachine *vm, guint n, guint32 pasid, guint64 iova);
+/* On the emulator: without edu, which has 28 bits of addresses, and with a PASID. */
+int vtdm_store_as(VtdMachine *vm, guint n, int pasid, guint64 iova);
+gboolean vtdm_lands(VtdMachine *vm, guint n, guint64 iova, guint64 page);
 gboolean vtdm_pasid_reaches(VtdMachine *vm, guint n, guint32 pasid, guint64 iova,
                             guint64 page);
 

@@ -146,6 +146,16 @@ static void test_way(VtdMachine *vm)
     vtdm_flush_context(vm, VTDM_RID, 0);
     tap_ok(vtdm_is_blocked(vm, 0) && vtdm_fault_reason(vm) == VTDM_F_SM_CONTEXT_RESERVED,
            "a bad one is refused: 0x42");
+    vtdm_flush_context(vm, VTDM_RID, 0);
+    tap_is(vtdm_fault_reason(vm), 0, "... once");
+    vtdm_put_context(vm, VTDM_RID, entry | 1 << 7, 0);
+    vtdm_flush_context(vm, VTDM_RID, 0);
+    tap_is(vtdm_fault_reason(vm), VTDM_F_SM_CONTEXT_RESERVED,
+           "... and again for another bad one");
+    vtdm_put_context(vm, VTDM_RID, entry, 128 << 6);
+    vtdm_flush_context(vm, VTDM_RID, 0);
+    tap_ok(vtdm_is_blocked(vm, 0) && vtdm_fault_reason(vm) == VTDM_F_RID_PASID_RANGE,
+           "RID_PASID beyond the directory: 0x48");
     vtdm_put_context(vm, VTDM_RID, entry, 0);
     vtdm_flush_context(vm, VTDM_RID, 0);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "present, it is bound by that alone");

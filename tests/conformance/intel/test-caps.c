@@ -180,6 +180,60 @@ static void test_bad_config(VtdMachine *vm)
     config = plain;
     config.pasid_bits = 21;
     refuse(vm, config, "21", "more than 20 bits of PASIDs");
+    config = plain;
+    config.scalable_mode = VIOMMU_OFF;
+    config.first_stage = VIOMMU_ON;
+    refuse(vm, config, "first_stage", "a first stage without scalable mode");
+    config = plain;
+    config.first_stage = VIOMMU_OFF;
+    config.five_level = VIOMMU_ON;
+    refuse(vm, config, "five_level", "five levels without a first stage");
+}
+
+static void test_services(VtdMachine *vm)
+{
+    const ViommuServices all = vtdm_services(vm);
+    ViommuVtdConfig config = plain;
+    g_autoptr(GError) error = NULL;
+
+    config.services = all;
+    config.services.read_memory = NULL;
+    tap_ok(!viommu_vtd_new(&config, &error), "a service that is needed and missing");
+    tap_has(error ? error->message : NULL, "read_memory", "... is named");
+    g_clear_error(&error);
+    config.services = all;
+    config.services.compare_and_swap = NULL;
+    tap_ok(!viommu_vtd_new(&config, &error), "compare_and_swap, with a first stage");
+    tap_has(error ? error->message : NULL, "compare_and_swap", "... is named");
+    tap_ok(!viommu_vtd_attach_device(vm->vtd, vm->devices[0], VTDM_RID, 1 << 7, NULL),
+           "a device flag that is not known is refused");
+}
+
+/* A guest that was offered no caching mode would not tell of what becomes present. */
+static void test_late(VtdMachine *vm)
+{
+    g_autoptr(GError) error = NULL;
+    ViommuVtdConfig config = plain;
+    ViommuVtd *vtd;
+
+    config.services = vtdm_services(vm);
+    config.pasid_bits = 0;
+    config.first_stage_1g = config.five_level = VIOMMU_OFF;
+    config.supervisor_requests = config.extended_accessed = VIOMMU_OFF;
+    config.device_tlb = VIOMMU_OFF;
+    viommu_vtd_detach_device(vm->vtd, vm->devices[0]);
+    vtd = viommu_vtd_new(&config, NULL);
+    viommu_vtd_read(vtd, VTDM_CAP, 8);
+    tap_ok(!viommu_vtd_attach_device(vtd, vm->devices[0], VTDM_RID, 0, &error),
+           "CAP.CM 0 was seen: the first host device is refused");
+    tap_has(error ? error->message : NULL, "CM", "... naming the field");
+    viommu_vtd_free(vtd);
+    config.caching_mode = VIOMMU_ON;
+    vtd = viommu_vtd_new(&config, NULL);
+    viommu_vtd_read(vtd, VTDM_CAP, 8);
+    tap_ok(viommu_vtd_attach_device(vtd, vm->devices[0], VTDM_RID, 0, NULL),
+           "caching mode asked for: it is taken");
+    viommu_vtd_free(vtd);
 }
 
 /* What is asked for and the host lacks: refused at attach, by field and both values. */
@@ -317,6 +371,8 @@ int main(int argc, char **argv)
     if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "a machine")) {
         test_auto(&vm, &target.spy);
         test_bad_config(&vm);
+        test_services(&vm);
+        test_late(&vm);
         vtdm_clear(&vm);
     }
     test_hidden(&target, &target.spy);

@@ -215,6 +215,17 @@ static void test_interrupts(VtdMachine *vm)
                    VIOMMU_OK &&
                !to.is_msi && to.gpa == vm->page + 0xff8 && to.length <= 8,
            "before it too, up to it");
+    if (vtdm_cap(vm, VTDM_CAP_FS1GP, 1)) {
+        vtdm_store(vm, guest_vtd_entry_at(&vm->domain, 3ull * GIB, 3),
+                   GUEST_FS_USUAL | GUEST_FS_PS);
+        vtdm_flush_tables(vm, VTDM_DID, 0);
+        tap_ok(viommu_vtd_translate(vm->vtd, EP, VIOMMU_VTD_NO_PASID, first - 0x1000, READ,
+                                    &to) == VIOMMU_OK &&
+                   to.gpa == first - 0x1000 - 3ull * GIB && to.length <= 0x1000,
+               "in a page of 1 GiB around the range: up to it");
+    } else {
+        tap_skip("no pages of 1 GiB", "in a page of 1 GiB around the range: up to it");
+    }
     vtdm_command(vm, VTDM_TE, FALSE);
     tap_ok(viommu_vtd_translate(vm->vtd, EP, VIOMMU_VTD_NO_PASID, first, WRITE, &to) ==
                    VIOMMU_OK &&

@@ -67,6 +67,38 @@ static void test_reach(VtdMachine *vm)
     untouched_by(vm, GUEST_INV_WAIT, 0, "a wait");
 }
 
+/* Addresses that edu cannot have. */
+static void test_upper_half(VtdMachine *vm)
+{
+    const guint64 iova = 0xffff800000005000ull, last = 0xfffffffffffff000ull;
+    const guint64 pages[] = {vtdm_alloc(vm, GUEST_PAGE), vtdm_alloc(vm, GUEST_PAGE)};
+
+    if (!vm->emulator) {
+        tap_skip("edu's addresses have 28 bits", "the upper half");
+        return;
+    }
+    guest_vtd_map(&vm->domain, iova, pages[0], TRUE);
+    guest_vtd_map(&vm->domain, last, pages[0], TRUE);
+    vtdm_flush_tables(vm, VTDM_DID, 0);
+    tap_ok(vtdm_lands(vm, 0, iova, pages[0]) && vtdm_lands(vm, 0, last, pages[0]),
+           "the upper half, to its end");
+    guest_vtd_map(&vm->domain, iova, pages[1], TRUE);
+    guest_vtd_map(&vm->domain, last, pages[1], TRUE);
+    tap_ok(vtdm_lands(vm, 0, iova, pages[0]), "... stale");
+    vtdm_queue(vm, page_flush(VTDM_DID), iova);
+    vtdm_queue(vm, page_flush(VTDM_DID), last);
+    vtdm_queue_wait(vm);
+    tap_ok(vtdm_ring(vm) && vtdm_lands(vm, 0, iova, pages[1]) &&
+               vtdm_lands(vm, 0, last, pages[1]),
+           "... until its pages are flushed");
+    guest_vtd_unmap(&vm->domain, iova);
+    guest_vtd_unmap(&vm->domain, last);
+    vtdm_issue(vm, page_flush(VTDM_DID), guest_vtd_inv_pages(G_MAXUINT64, 36, FALSE));
+    tap_ok(!vtdm_lands(vm, 0, iova, pages[1]) && !vtdm_lands(vm, 0, last, pages[1]),
+           "... by a range of it, too");
+    vtdm_flush_tables(vm, VTDM_DID, 0);
+}
+
 /* --- how many calls ---------------------------------------------------------------------
  */
 
@@ -262,6 +294,7 @@ int main(int argc, char **argv)
         vtdm_start(&vm, VTDM_SCALABLE);
         vtdm_install(&vm, VTDM_RID, &vm.domain);
         test_reach(&vm);
+        test_upper_half(&vm);
         test_batches(&vm, &target.spy);
         test_order(&vm);
         test_failures(&vm, &target.spy);

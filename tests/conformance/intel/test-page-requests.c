@@ -44,10 +44,7 @@ static void set_context(VtdMachine *vm, guint64 bits)
 /* A store without PASID: 0, -EFAULT, or -EINPROGRESS while it waits. */
 static int store(VtdMachine *vm, guint64 iova)
 {
-    guint8 bytes[LANDING_SIZE];
-
-    memset(bytes, VTDM_PATTERN, sizeof bytes);
-    return viommu_emulator_dma(vm->emulator, vm->bdfs[0], iova, bytes, sizeof bytes, TRUE);
+    return vtdm_store_as(vm, 0, VTDM_NO_PASID, iova);
 }
 
 static guint waiting(VtdMachine *vm)

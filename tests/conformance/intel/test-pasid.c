@@ -127,6 +127,24 @@ static void test_refused(Rig *r)
     vtdm_drain_faults(vm);
 }
 
+/* The unit has 20 bits of them, the device 8. */
+static void test_beyond(Rig *r)
+{
+    VtdMachine *vm = &r->vm;
+    VtdmFault f = {0};
+
+    install(r, 300, &r->other);
+    tap_ok(is_refused(r, 300) && vtdm_reaches(vm, 0, VTDM_IOVA, vm->page),
+           "a PASID that the device has not is bound to nothing");
+    tap_ok(!vtdm_next_fault(vm, &f) || (f.has_pasid && f.pasid == 300),
+           "... and if it is told, by its number");
+    spy_reset_counts(r->spy);
+    vtdm_flush_pasid(vm, OTHER_DID + 5, 7);
+    tap_is(spy_count(r->spy, ATTACH), 0, "... and is not tried for others");
+    install_nothing(r, 300);
+    vtdm_drain_faults(vm);
+}
+
 /* Flushes are by domain ID and PASID. */
 static void test_flush(Rig *r)
 {
@@ -267,6 +285,7 @@ int main(int argc, char **argv)
         test_bind(&r);
         test_pass_through(&r);
         test_refused(&r);
+        test_beyond(&r);
         test_flush(&r);
         test_many(&r);
         test_rid_pasid(&r);

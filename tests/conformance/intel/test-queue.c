@@ -304,6 +304,25 @@ static void test_switch(VtdMachine *vm)
     tap_ok(vtdm_ring(vm) && vtdm_waited(vm), "... and works");
 }
 
+/* The queue made smaller under a driver's feet: nothing is right, but all is bounded. */
+static void test_moved(VtdMachine *vm)
+{
+    guint size = vtdm_queue_size(vm);
+
+    vtdm_start(vm, VTDM_SCALABLE);
+    for (guint i = 0; i < size - 2; i++)
+        vtdm_queue(vm, TYPE(WAIT), 0);
+    vtdm_ring(vm);
+    vtdm_set64(vm, VTDM_IQA, vm->queue | 1 << 11);
+    vm->counted = vm->queue;
+    vm->read_bytes = 0;
+    vtdm_set(vm, VTDM_IQT, 3 << 5);
+    tap_ok(vm->read_bytes <= GUEST_PAGE, "a queue made smaller while it runs is bounded");
+    vm->counted = 0;
+    vtdm_start(vm, VTDM_SCALABLE);
+    tap_ok(vtdm_issue(vm, TYPE(IOTLB) | G(1), 0), "... and set up anew works");
+}
+
 static void test_unreadable(VtdMachine *vm)
 {
     vtdm_start(vm, VTDM_SCALABLE);
@@ -342,6 +361,7 @@ int main(int argc, char **argv)
         test_tail(&vm);
         test_once(&vm);
         test_switch(&vm);
+        test_moved(&vm);
         test_unreadable(&vm);
         vtdm_clear(&vm);
     }

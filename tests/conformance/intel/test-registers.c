@@ -3,6 +3,8 @@
  * The whole VT-d unit: its registers (11.2 to 11.4), what they do while translation is off,
  * invalidation by registers, and global commands. A point is a rule.
  */
+#include <errno.h>
+
 #include "tap.h"
 #include "vtd-machine.h"
 
@@ -241,6 +243,26 @@ static void test_granularities(VtdMachine *vm)
     tap_is(iotlb(vm, 0, 0, 0) >> 57 & 0x5f, 0, "IOTLB, granularity 0: IAIG 0");
 }
 
+/* 64-bit registers may be written by halves: the command is in the upper one. */
+static void test_halves(VtdMachine *vm)
+{
+    guint at = 16 * vtdm_ecap(vm, VTDM_ECAP_IRO, 10);
+
+    vtdm_set(vm, VTDM_CCMD, (guint32)VTDM_RID << 16 | VTDM_DID);
+    tap_is(vtdm_get64(vm, VTDM_CCMD), VTDM_RID << 16 | VTDM_DID, "CCMD, its lower half");
+    vtdm_set(vm, VTDM_CCMD + 4, 1u << 31 | 3u << 29);
+    tap_is(vtdm_get(vm, VTDM_CCMD + 4) >> 27 & 0x13, 3, "... its upper half does it");
+    tap_is(vtdm_get(vm, VTDM_CCMD), VTDM_RID << 16 | VTDM_DID, "... and leaves the lower");
+    vtdm_set64(vm, at, 0);
+    vtdm_set(vm, at + 12, 1u << 31 | 2u << 28 | VTDM_DID);
+    tap_is(vtdm_get(vm, at + 12) >> 25 & 0x43, 2, "the IOTLB's likewise");
+    vtdm_command(vm, VTDM_QIE, TRUE);
+    tap_is(ccmd(vm, 1, 0, 0) >> 59 & 0x13, 0,
+           "with the queue on CCMD does nothing: CAIG 0");
+    tap_is(iotlb(vm, 1, 0, 0) >> 57 & 0x43, 0, "... the IOTLB's too: IAIG 0");
+    vtdm_command(vm, VTDM_QIE, FALSE);
+}
+
 static void test_by_register(VtdMachine *vm)
 {
     guint64 other = vtdm_alloc(vm, GUEST_PAGE), words[2];
@@ -277,6 +299,26 @@ static void test_by_register(VtdMachine *vm)
     vtdm_drain_faults(vm);
 }
 
+/* A device that is to be blocked and is not: the guest must not take it for done. */
+static void test_host_fails(VtdMachine *vm, Spy *spy)
+{
+    guint64 value;
+
+    vtdm_start(vm, VTDM_LEGACY);
+    vtdm_install_pass_through(vm, VTDM_RID);
+    vtdm_command(vm, VTDM_QIE, FALSE);
+    vtdm_put_context(vm, VTDM_RID, 0, 0);
+    spy_fail(spy, 0, 1, EIO, 100000);
+    value = ccmd(vm, 1, 0, 0);
+    spy_fail_none(spy);
+    tap_ok(!vtdm_is_identity(vm, 0) || value >> 63 || !(value >> 59 & 3),
+           "CCMD that the host fails: blocked, or not told done");
+    ccmd(vm, 1, 0, 0);
+    tap_ok(vtdm_is_blocked(vm, 0), "... the next one blocks");
+    vtdm_command(vm, VTDM_TE, FALSE);
+    vtdm_drain_faults(vm);
+}
+
 int main(int argc, char **argv)
 {
     Target target;
@@ -294,7 +336,9 @@ int main(int argc, char **argv)
         test_translation(&vm, VTDM_LEGACY, "legacy");
         test_latch(&vm);
         test_granularities(&vm);
+        test_halves(&vm);
         test_by_register(&vm);
+        test_host_fails(&vm, &target.spy);
         vtdm_clear(&vm);
     }
     target_clear(&target);

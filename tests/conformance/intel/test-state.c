@@ -207,6 +207,9 @@ static void test_reset(VtdMachine *vm, Spy *spy)
                vtdm_reads(vm, EP, vm->page) == VTDM_REFUSED,
            "... and endpoints");
     tap_ok(viommu_vtd_block(vm->vtd, &error), "... and may be called again");
+    tap_ok(!viommu_vtd_save(vm->vtd, &error) && error,
+           "... what is between block and release cannot be saved");
+    g_clear_error(&error);
     tap_ok(viommu_vtd_release(vm->vtd, &error), "release");
     tap_is(vtdm_get(vm, VTDM_GSTS), 0, "... resets GSTS");
     tap_ok(!vtdm_get64(vm, VTDM_RTADDR) && !vtdm_get64(vm, VTDM_IQA) &&
