@@ -47,6 +47,7 @@ typedef struct {
     guint32 rid_pasid;       /* PASID_TABLE: the entry for requests without a PASID */
     guint32 n_pasids;        /* PASIDs below this have entries; 0: PASIDs are not enabled */
     gboolean page_requests;  /* PRE: the guest takes page requests of the device */
+    guint64 entry[4];        /* as it was read: a bad one is told anew when it changes */
 } ViommuVtdContext;
 
 /* A binding that was refused: the guest is owed a fault record. */

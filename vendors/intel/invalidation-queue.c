@@ -242,12 +242,12 @@ void viommui_vtd_run_queue(ViommuVtd *vtd)
         stop(vtd, run.error);
 }
 
-void viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2])
+gboolean viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2])
 {
     guint64 bytes[4] = {GUINT64_TO_LE(words[0]), GUINT64_TO_LE(words[1]), 0, 0};
     ViommuiDescriptor descriptor = viommui_vtd_decode_descriptor(
         vtd->regs.cap, vtd->regs.ecap, viommui_vtd_ttm(vtd), (const guint8 *)bytes);
 
-    if (descriptor.kind != VIOMMUI_DESCRIPTOR_ILLEGAL)
-        carry_out(vtd, &descriptor, (const guint8 *)bytes, 1);
+    return descriptor.kind == VIOMMUI_DESCRIPTOR_ILLEGAL ||
+           carry_out(vtd, &descriptor, (const guint8 *)bytes, 1);
 }

@@ -308,20 +308,29 @@ static ViommuResult follow_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *bindi
                                 fault_disabled || entry.fault_disabled);
 }
 
-static const guint8 no_entry[VIOMMU_VTD_PASID_ENTRY_SIZE];
+/* What is remembered of a context entry that was refused. */
+static const guint8 *context_bytes(const ViommuiVtdBinding *binding,
+                                   guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE])
+{
+    memset(bytes, 0, VIOMMU_VTD_PASID_ENTRY_SIZE);
+    memcpy(bytes, binding->device->context.entry, sizeof binding->device->context.entry);
+    return bytes;
+}
 
 /* A legacy entry's tables. */
 static ViommuResult follow_legacy(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
 {
     const ViommuVtdContext *context = &binding->device->context;
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
     ViommuResult result;
 
+    context_bytes(binding, bytes);
     if (!viommui_vtd_can_shadow(accel)) {
         viommui_refuse(host_of(binding), binding->device->device, VIOMMU_UNSUPPORTED,
                        "requester ID 0x%04x: second-stage tables of legacy mode cannot be "
                        "bound to the host",
                        binding->device->rid);
-        return block_and_refuse(accel, binding, no_entry, FR_SS_ACCESS,
+        return block_and_refuse(accel, binding, bytes, FR_SS_ACCESS,
                                 context->fault_disabled, VIOMMU_UNSUPPORTED);
     }
     result = follow_second_stage(accel, binding, context->table, context->levels,
@@ -330,7 +339,7 @@ static ViommuResult follow_legacy(ViommuVtdAccel *accel, ViommuiVtdBinding *bind
     if (result == VIOMMU_OK)
         binding->told = 0;
     else if (!viommui_host_device_is_pending(binding->device->device, binding->pasid))
-        refuse(accel, binding, no_entry, FR_SS_ACCESS, context->fault_disabled, result);
+        refuse(accel, binding, bytes, FR_SS_ACCESS, context->fault_disabled, result);
     return result;
 }
 
@@ -338,6 +347,7 @@ static ViommuResult follow_legacy(ViommuVtdAccel *accel, ViommuiVtdBinding *bind
 static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
 {
     const ViommuVtdContext *context = &binding->device->context;
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
     ViommuResult result;
 
     if (binding->goal == VIOMMUI_GOAL_IDENTITY) {
@@ -354,7 +364,7 @@ static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *bin
         host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
         "requester ID 0x%04x: no context entry can be used (fault reason 0x%02x)",
         binding->device->rid, context->fault);
-    return block_and_refuse(accel, binding, no_entry, context->fault,
+    return block_and_refuse(accel, binding, context_bytes(binding, bytes), context->fault,
                             context->fault_disabled, VIOMMU_GUEST_INVALID);
 }
 
@@ -391,8 +401,10 @@ static guint8 second_stage_reason(const ViommuiVtdBinding *binding)
 void viommui_vtd_binding_fail(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
                               ViommuResult result)
 {
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
+
     block_silently(accel, binding);
-    refuse(accel, binding, no_entry, second_stage_reason(binding),
+    refuse(accel, binding, context_bytes(binding, bytes), second_stage_reason(binding),
            binding->device->context.fault_disabled, result);
     /* With the guest's next descriptor. */
     g_hash_table_add(accel->put_off, binding);

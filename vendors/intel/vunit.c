@@ -12,6 +12,8 @@
 
 #include "vunit.h"
 
+#include <string.h>
+
 enum { VERSION_1_0 = 0x10 };
 
 /* --- what is offered --------------------------------------------------------------------
@@ -75,6 +77,7 @@ static void read_context(guint16 rid, ViommuVtdContext *ret_context, void *user_
     }
     entry = viommui_vtd_read_context_entry(vtd, rid);
     ret_context->fault_disabled = entry.fault_disabled;
+    memcpy(ret_context->entry, entry.words, sizeof entry.words);
     if (entry.reason) {
         ret_context->fault = viommui_vtd_is_not_present(entry.reason) ? 0 : entry.reason;
     } else if (viommui_vtd_ttm(vtd) == TTM_LEGACY) {

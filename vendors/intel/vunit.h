@@ -167,8 +167,11 @@ void viommui_vtd_clear_fault_status(ViommuVtd *vtd, guint32 ones);
 /* --- invalidation-queue.c --- */
 /* Consume until empty or in error, by the queue as it stands now. */
 void viommui_vtd_run_queue(ViommuVtd *vtd);
-/* Carry out one descriptor that is not in the queue: CCMD, IOTLB registers. */
-void viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2]);
+/*
+ * Carry out one descriptor that is not in the queue: CCMD, IOTLB registers. FALSE: it is
+ * not to be told done.
+ */
+gboolean viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2]);
 
 /* --- page-requests.c --- */
 /* Move what waits on the host to the guest's queue. */
@@ -184,6 +187,7 @@ typedef struct {
      */
     guint8 reason;
     gboolean fault_disabled;
+    guint64 words[4]; /* what was read */
     /* legacy */
     guint tt;
     guint16 did;
