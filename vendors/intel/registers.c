@@ -239,7 +239,9 @@ static void set_status(ViommuVtd *vtd, ViommuiField bit, gboolean on)
 
 static void set_queue_enable(ViommuVtd *vtd, gboolean on)
 {
+    viommui_vtd_begin_change(vtd);
     set_status(vtd, GCMD_QIE, on);
+    viommui_vtd_end_change(vtd);
     vtd->regs.iqh = 0;
     viommui_vtd_run_queue(vtd);
 }
@@ -352,9 +354,11 @@ static void write_iqt(ViommuVtd *vtd, guint64 value)
 
 static void write_ics(ViommuVtd *vtd, guint64 value)
 {
+    g_mutex_lock(&vtd->event_lock);
     vtd->regs.ics &= ~(guint32)value;
     if (!vtd->regs.ics)
         viommui_vtd_lower_event(vtd, VIOMMUI_VTD_INVALIDATION_EVENT);
+    g_mutex_unlock(&vtd->event_lock);
 }
 
 static void write_iectl(ViommuVtd *vtd, guint64 value)
@@ -364,9 +368,11 @@ static void write_iectl(ViommuVtd *vtd, guint64 value)
 
 static void write_prs(ViommuVtd *vtd, guint64 value)
 {
+    g_mutex_lock(&vtd->event_lock);
     vtd->regs.prs &= ~(guint32)value;
     if (!vtd->regs.prs)
         viommui_vtd_lower_event(vtd, VIOMMUI_VTD_PAGE_REQUEST_EVENT);
+    g_mutex_unlock(&vtd->event_lock);
 }
 
 static void write_pectl(ViommuVtd *vtd, guint64 value)

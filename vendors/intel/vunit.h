@@ -88,7 +88,10 @@ struct ViommuVtd {
      * began before, which is what an invalidation wait owes.
      */
     ViommuiSections *sections;
-    /* The endpoint side records faults too: fsts, frcd, fault_index and the fault event. */
+    /*
+     * The endpoint side records faults too, and sends what interrupts are owed: fsts, frcd,
+     * fault_index, events.
+     */
     GMutex event_lock;
     guint owed; /* interrupts to be sent, a bit for each event; atomic */
     ViommuiIotlb *iotlb;
@@ -134,11 +137,12 @@ void viommui_vtd_registers_reset(ViommuVtd *vtd);
 void viommui_vtd_registers_sanitize(ViommuVtd *vtd);
 
 /* --- interrupts.c --- */
-/* An event: sent, or pending while it is masked. With event_lock held for faults. */
+/* With event_lock held. An event: sent, or pending while it is masked. */
 void viommui_vtd_raise_event(ViommuVtd *vtd, ViommuiVtdEventKind kind);
 /* The conditions for it are gone. */
 void viommui_vtd_lower_event(ViommuVtd *vtd, ViommuiVtdEventKind kind);
-/* The guest has written the control register: what was pending is sent with IM 0. */
+/* Takes event_lock. The guest has written the control register: what was pending is sent
+ * with IM 0. */
 void viommui_vtd_write_event_control(ViommuVtd *vtd, ViommuiVtdEventKind kind,
                                      guint32 value);
 /* Send what is owed; without event_lock, outside of sections: last in every public call. */
