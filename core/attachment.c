@@ -102,12 +102,26 @@ ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
 
     if (result != VIOMMU_OK)
         return result;
-    if (to == VIOMMUI_NESTED || (to == VIOMMUI_IDENTITY && !device->viommu))
+    if (to == VIOMMUI_NESTED || to == VIOMMUI_SHADOW ||
+        (to == VIOMMUI_IDENTITY && !device->viommu))
         return viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
                               "%s cannot be detached to attachment %d", device->name, to);
     slot = to == VIOMMUI_BLOCKED ? viommui_slot_find(device, pasid)
                                  : viommui_slot_obtain(device, pasid);
     return slot ? viommui_slot_set(slot, to, on_failure) : VIOMMU_OK;
+}
+
+ViommuResult viommui_host_device_set_shadow(ViommuHostDevice *device, guint32 pasid,
+                                            ViommuiConfig *config,
+                                            ViommuiOnFailure on_failure)
+{
+    ViommuResult result = check_pasid(device, pasid);
+
+    if (result != VIOMMU_OK)
+        return result;
+    if (!device->viommu)
+        return refuse(device, pasid, "is in no vIOMMU's hands");
+    return viommui_slot_set_shadow(viommui_slot_obtain(device, pasid), config, on_failure);
 }
 
 ViommuResult viommui_host_device_rebind(ViommuHostDevice *device, guint32 pasid)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Shared stage-1 configs: one nested HWPT for each distinct (host vIOMMU, bytes, page
- * requests or not), however many devices and PASIDs use it.
+ * requests or not), however many devices and PASIDs use it. And those of shadows, which are
+ * counted in the same way, and never found by content.
  *
  * Invariants: the host's table holds every live config, each with at least one reference;
  * the HWPT goes with the last one. Equality is of bytes; nothing here reads them. The data
@@ -32,7 +33,7 @@ static gboolean config_equal(gconstpointer a, gconstpointer b)
 
 gboolean viommui_config_is(const ViommuiConfig *config, const ViommuiStage1 *stage1)
 {
-    return config->size == stage1->size &&
+    return !config->shadow && config->size == stage1->size &&
            config->page_requests == !!stage1->page_requests &&
            !memcmp(config->data, stage1->data, stage1->size);
 }
@@ -83,10 +84,27 @@ ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
     return VIOMMU_OK;
 }
 
+ViommuiConfig *viommui_config_new_for_shadow(ViommuiHostViommu *hv, ViommuiShadow *shadow,
+                                             guint32 hwpt)
+{
+    ViommuiConfig *config = g_malloc0(sizeof *config);
+
+    config->viommu = hv;
+    config->shadow = shadow;
+    config->hwpt = hwpt;
+    config->n_refs = 1;
+    return config;
+}
+
 void viommui_config_unref(ViommuiConfig *config)
 {
     if (!config || --config->n_refs > 0)
         return;
+    if (config->shadow) {
+        viommui_shadow_destroy(config->shadow);
+        g_free(config);
+        return;
+    }
     g_hash_table_remove(config->viommu->host->configs, config);
     viommui_backend_hwpt_free(config->viommu, config->hwpt);
     g_free(config);

@@ -24,6 +24,7 @@ typedef enum {
     VIOMMUI_BLOCKED,  /* DMA is refused */
     VIOMMUI_IDENTITY, /* DMA sees guest-physical addresses */
     VIOMMUI_NESTED,   /* DMA goes through the guest's config, then the parent */
+    VIOMMUI_SHADOW,   /* DMA goes through a copy of a guest's table (core/shadow.h) */
 } ViommuiAttachmentKind;
 
 /* A guest's stage-1 configuration in the host's terms. */

@@ -48,6 +48,7 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
     host->mappings = g_array_new(FALSE, FALSE, sizeof(ViommuiMapping));
     host->groups = g_hash_table_new(NULL, NULL);
     host->configs = viommui_config_table_new();
+    host->shadows = g_ptr_array_new();
     host->viommus = g_ptr_array_new();
     return host;
 }
@@ -74,6 +75,7 @@ void viommu_host_free(ViommuHost *host)
     g_array_unref(host->mappings);
     g_hash_table_unref(host->groups);
     g_hash_table_unref(host->configs);
+    g_ptr_array_unref(host->shadows);
     g_ptr_array_unref(host->viommus);
     g_free(host);
 }
@@ -201,6 +203,7 @@ static gboolean map(ViommuHost *host, const ViommuiMapping *mapping, GError **er
         return FALSE;
     g_array_insert_vals(host->mappings, find_index(host, mapping->gpa), mapping, 1);
     viommui_trace(host, NULL, VIOMMU_TRACE_MAP, VIOMMU_OK, mapping->gpa);
+    viommui_shadows_add_memory(host);
     return TRUE;
 }
 
@@ -239,7 +242,8 @@ gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError *
                     size, gpa);
         return FALSE;
     }
-    if (!host->ops->unmap(host->space, gpa, size, error))
+    if (!viommui_shadows_drop_memory(host, gpa, size, error) ||
+        !host->ops->unmap(host->space, gpa, size, error))
         return FALSE;
     g_array_remove_index(host->mappings, find_index(host, gpa));
     viommui_trace(host, NULL, VIOMMU_TRACE_UNMAP, VIOMMU_OK, gpa);

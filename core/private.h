@@ -16,6 +16,7 @@
  */
 
 #include "core.h"
+#include "shadow.h"
 
 typedef struct ViommuiGroup ViommuiGroup;
 typedef struct ViommuiSlot ViommuiSlot;
@@ -26,6 +27,7 @@ struct ViommuHost {
     GArray *mappings;     /* ViommuiMapping, sorted by gpa */
     GHashTable *groups;   /* group number -> ViommuiGroup */
     GHashTable *configs;  /* a set of ViommuiConfig, by content */
+    GPtrArray *shadows;   /* ViommuiShadow */
     GPtrArray *viommus;   /* ViommuiHostViommu, those that are made to the end */
     gboolean shares_ioas; /* it was given one, which the VMM may map memory in itself */
     gboolean tracks_dirty;
@@ -38,7 +40,7 @@ struct ViommuHost {
 
 typedef struct {
     ViommuiAttachmentKind kind;
-    ViommuiConfig *config; /* a reference, for NESTED; else NULL */
+    ViommuiConfig *config; /* a reference, for NESTED and SHADOW; else NULL */
 } ViommuiAttachment;
 
 typedef struct {
@@ -92,6 +94,7 @@ struct ViommuiConfig {
     ViommuiHostViommu *viommu;
     guint n_refs;
     guint32 hwpt;
+    ViommuiShadow *shadow; /* whose it is; or NULL, and the config is of these: */
     gboolean page_requests;
     gsize size;
     guint8 data[];
@@ -118,6 +121,24 @@ gboolean viommui_host_find_mapped(ViommuHost *host, guint64 start, guint64 last,
 GHashTable *viommui_config_table_new(void);
 /* The config is of these bytes, and treats page requests alike. */
 gboolean viommui_config_is(const ViommuiConfig *config, const ViommuiStage1 *stage1);
+
+/* The first reference to the HWPT of a shadow, which is destroyed with the last. */
+ViommuiConfig *viommui_config_new_for_shadow(ViommuiHostViommu *hv, ViommuiShadow *shadow,
+                                             guint32 hwpt);
+
+/* --- attachment.c --- */
+ViommuResult viommui_host_device_set_shadow(ViommuHostDevice *device, guint32 pasid,
+                                            ViommuiConfig *config,
+                                            ViommuiOnFailure on_failure);
+
+/* --- shadow.c --- */
+/* Nobody is attached to it any more. */
+void viommui_shadow_destroy(ViommuiShadow *shadow);
+/* Guest memory has come: what was lacking may be there. */
+void viommui_shadows_add_memory(ViommuHost *host);
+/* Guest memory is about to go: no shadow maps it any more. */
+gboolean viommui_shadows_drop_memory(ViommuHost *host, guint64 gpa, guint64 size,
+                                     GError **error);
 
 /* --- dirty.c --- */
 /* A host vIOMMU made while dirty tracking is on has it on too. */
@@ -170,6 +191,8 @@ ViommuiSlot *viommui_slot_obtain(ViommuHostDevice *device, guint32 pasid);
 ViommuResult viommui_slot_set(ViommuiSlot *slot, ViommuiAttachmentKind to,
                               ViommuiOnFailure on_failure);
 ViommuResult viommui_slot_set_nested(ViommuiSlot *slot, const ViommuiStage1 *stage1,
+                                     ViommuiOnFailure on_failure);
+ViommuResult viommui_slot_set_shadow(ViommuiSlot *slot, ViommuiConfig *config,
                                      ViommuiOnFailure on_failure);
 ViommuResult viommui_slot_renew(ViommuiSlot *slot);
 ViommuResult viommui_slot_retry(ViommuiSlot *slot);

@@ -256,6 +256,16 @@ ViommuResult viommui_slot_set_nested(ViommuiSlot *slot, const ViommuiStage1 *sta
     return result;
 }
 
+ViommuResult viommui_slot_set_shadow(ViommuiSlot *slot, ViommuiConfig *config,
+                                     ViommuiOnFailure on_failure)
+{
+    ViommuResult result = change(
+        slot, (ViommuiAttachment){VIOMMUI_SHADOW, viommui_config_ref(config)}, on_failure);
+
+    release(slot);
+    return result;
+}
+
 ViommuResult viommui_slot_renew(ViommuiSlot *slot)
 {
     ViommuResult result;

@@ -70,7 +70,7 @@ static guint32 wanted_hwpt(const ViommuiUnit *unit)
     if (blocked)
         return hv && hv->blocked && first->pasid == VIOMMUI_NO_PASID ? hv->blocked->hwpt
                                                                      : 0;
-    if (wanted->kind == VIOMMUI_NESTED)
+    if (wanted->config)
         return wanted->config->hwpt;
     return hv->identity ? hv->identity->hwpt
                         : unit->host->ops->viommu_get_parent(hv->backend);

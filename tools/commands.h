@@ -7,6 +7,7 @@
  * 2 the arguments are wrong.
  */
 int command_demo(int argc, char **argv);
+int command_probe(int argc, char **argv);
 int command_replay(int argc, char **argv);
 
 #endif

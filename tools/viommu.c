@@ -17,6 +17,7 @@ static const struct {
 #ifdef HAVE_DEMO
     {"demo", "bind one guest stage-1 table from end to end, and show it", command_demo},
 #endif
+    {"probe", "tell what the host's IOMMUs can do for a guest", command_probe},
 #ifdef HAVE_REPLAY
     {"replay", "play recordings of real guests through a whole device", command_replay},
 #endif

@@ -9,8 +9,10 @@ G_BEGIN_DECLS
 /*
  * ViommuHostDevice: one physical function that the VMM hands over. Its DMA is refused
  * until a vIOMMU attaches it (but see viommu_host_device_new_from_bound()), and then until
- * every other device that was made here of its IOMMU group is attached in the same way. The
- * library closes and destroys only what it opened and made itself.
+ * every other device that was made here of its IOMMU group is attached in the same way. A
+ * vIOMMU may attach PASIDs of a device that is alone here of its group; no other is made
+ * while one is attached. The library closes and destroys only what it opened and made
+ * itself.
  */
 typedef struct ViommuHostDevice ViommuHostDevice;
 
@@ -105,9 +107,9 @@ typedef struct {
 const ViommuHostDeviceInfo *viommu_host_device_get_info(ViommuHostDevice *device);
 
 /*
- * The VMM has finished a PCI reset of the device: what was put off meanwhile for it and the
- * others of its IOMMU group (the host refuses any change during a reset) is done now.
- * VIOMMU_OK when nothing was.
+ * The VMM has finished a PCI reset of the device: what was put off meanwhile for it, its
+ * PASIDs and the others of its IOMMU group (the host refuses any change during a reset) is
+ * done now. VIOMMU_OK when nothing was.
  */
 ViommuResult viommu_host_device_reset_done(ViommuHostDevice *device);
 

@@ -47,6 +47,7 @@ typedef struct {
     guint32 rid_pasid;       /* PASID_TABLE: the entry for requests without a PASID */
     guint32 n_pasids;        /* PASIDs below this have entries; 0: PASIDs are not enabled */
     gboolean page_requests;  /* PRE: the guest takes page requests of the device */
+    guint64 entry[4];        /* as it was read: a bad one is told anew when it changes */
 } ViommuVtdContext;
 
 /* A binding that was refused: the guest is owed a fault record. */
@@ -55,6 +56,7 @@ typedef struct {
     guint32 pasid;           /* or VIOMMU_VTD_NO_PASID */
     guint8 reason;           /* 7.1.3 */
     gboolean fault_disabled; /* FPD of the entry, or of one on the way to it */
+    guint64 address;         /* where a page could not be shadowed, else 0 */
     ViommuResult result;     /* whose fault it is */
 } ViommuVtdRefusal;
 
@@ -86,6 +88,12 @@ typedef struct {
      */
     gboolean (*find_pasid)(guint16 requester_id, guint32 first, guint32 *ret_pasid,
                            void *user_data);
+
+    /*
+     * Copy guest memory out, as ViommuServices.read_memory. Optional: without it, or with
+     * CAP.CM 0, second-stage tables cannot be shadowed, and are refused.
+     */
+    gboolean (*read_memory)(guint64 gpa, void *data, gsize size, void *user_data);
 
     /* Record a fault; once for each change of what was refused. */
     void (*refused)(const ViommuVtdRefusal *refusal, void *user_data);

@@ -37,11 +37,9 @@ typedef struct {
      * AUTO.
      */
     ViommuSwitch scalable_mode; /* ECAP.SMTS; wholly emulated: AUTO is on */
-    ViommuSwitch first_stage;   /* ECAP.FSTS; AUTO is on in scalable mode */
-    /* ECAP.SSTS, second-stage tables in scalable mode; AUTO: unless there are host devices
-     */
-    ViommuSwitch second_stage;
-    ViommuSwitch pass_through; /* ECAP.PT; wholly emulated: AUTO is on */
+    ViommuSwitch first_stage;   /* ECAP.FSTS; AUTO: where every host can nest */
+    ViommuSwitch second_stage;  /* ECAP.SSTS; AUTO is on in scalable mode: shadowed */
+    ViommuSwitch pass_through;  /* ECAP.PT; wholly emulated: AUTO is on */
     /*
      * CAP.CM: the guest tells when an entry becomes present, not only when it changes. A
      * device is bound when the guest tells, so that AUTO is on with host devices. OFF is

@@ -236,6 +236,19 @@ static void test_came_attached(void)
     target_clear(&target);
 }
 
+/* Of an SMMUv3, which can do the one and cannot do the other. */
+static void test_memory(Bench *b)
+{
+    g_autoptr(GError) error = NULL;
+
+    tap_ok(viommu_host_takes_read_only(b->host), "an SMMUv3 takes read-only memory");
+    tap_ok(!viommu_host_can_track_dirty(b->host), "... and cannot say what was written");
+    tap_ok(!viommu_host_set_dirty_tracking(b->host, TRUE, &error) &&
+               g_error_matches(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED),
+           "... nor is it asked to");
+    tap_has(error->message, b->target.bdfs[0], "... which says whose it is");
+}
+
 /* What is freed too early is kept, and that is said. */
 static void test_freed_too_early(Bench *b)
 {
@@ -253,6 +266,7 @@ int main(void)
     test_states(&b);
     test_keep_old(&b);
     test_unknown(&b);
+    test_memory(&b);
     test_freed_too_early(&b);
     bench_clear(&b);
     test_came_attached();

@@ -421,6 +421,32 @@ static void test_batch(void)
     bench_clear(&b);
 }
 
+/* What only other IOMMUs have is refused, and nothing is left of it. */
+static void test_not_of_vtd(void)
+{
+    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD, .event_depth = 16};
+    g_autoptr(GError) error = NULL;
+    ViommuiHostViommu *hv;
+    Bench b;
+
+    bench_init(&b, &(BenchOptions){.n_devices = 1, .group = -1});
+    tap_ok(!viommui_host_viommu_new(b.devices[0], &config, &error) &&
+               g_error_matches(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED),
+           "a VT-d has no event queue");
+    tap_is(bench_count(&b, VIOMMU_EMULATOR_OBJECT_HWPT_PAGING), 0, "... nor half a vIOMMU");
+    hv = bench_viommu(&b, 0, TRUE, FALSE);
+    tap_is(viommui_host_viommu_get_event_fd(hv), -1, "... nor a descriptor for one");
+    viommui_host_device_join(b.devices[0], hv);
+    tap_is(viommui_host_device_set_virt_id(b.devices[0], 5), VIOMMU_UNSUPPORTED,
+           "... and devices have no names there");
+    tap_is(viommui_host_device_clear_virt_id(b.devices[0]), VIOMMU_OK, "... to take away");
+    tap_is(bind(&b, 0, VIOMMUI_NO_PASID, 0), VIOMMU_OK, "... nor do they need one");
+    tap_is(bench_reads(&b, 0, VIOMMUI_NO_PASID), 0, "... to be bound");
+    viommui_host_device_leave(b.devices[0]);
+    viommui_host_viommu_free(hv);
+    bench_clear(&b);
+}
+
 int main(void)
 {
     test_verbs();
@@ -433,5 +459,6 @@ int main(void)
     test_put_off(TRUE);
     test_at_large();
     test_batch();
+    test_not_of_vtd();
     return tap_done();
 }

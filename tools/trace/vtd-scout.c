@@ -21,13 +21,22 @@ typedef struct {
     gboolean too_much; /* memory */
 } Scout;
 
+/* Second-stage tables are shadowed, where the guest tells of every page. */
+static gboolean has_caching_mode(const TraceSurvey *survey)
+{
+    guint64 cap;
+
+    return trace_survey_get_read(survey, VTD_CAP, &cap) && cap >> 7 & 1; /* CM */
+}
+
 /* NULL: it is bound, or blocked without a word. */
-static const char *cannot_bind(VtdForm form)
+static const char *cannot_bind(const Scout *scout, VtdForm form)
 {
     switch (form) {
-    case VTD_BAD:
     case VTD_LEGACY_TABLE:
     case VTD_SECOND:
+        return has_caching_mode(scout->survey) ? NULL : vtd_form_name(form);
+    case VTD_BAD:
     case VTD_NESTED:
         return vtd_form_name(form);
     default:
@@ -44,7 +53,7 @@ static void look_at(Scout *scout, guint32 sid)
     if (g_hash_table_contains(left_out, GUINT_TO_POINTER(sid)))
         return;
     vtd_tables_find(scout->tables, sid, &entry);
-    why = cannot_bind(entry.form);
+    why = cannot_bind(scout, entry.form);
     if (why)
         g_hash_table_insert(left_out, GUINT_TO_POINTER(sid), (gpointer)why);
 }

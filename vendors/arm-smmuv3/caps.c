@@ -57,6 +57,13 @@ gboolean viommui_smmuv3_check_caps(const guint32 guest_idr[6],
     };
     guint stall_model = viommui_field_get(host->smmuv3.idr[0], IDR0_STALL_MODEL);
 
+    if (!host->can_nest) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
+                    "%s: the host cannot nest for it, and an SMMUv3 has no caching mode by "
+                    "which its tables could be shadowed",
+                    device);
+        return FALSE;
+    }
     if (host->type != VIOMMU_IOMMU_ARM_SMMUV3) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
                     "%s is not behind an SMMUv3 (IOMMU type %d)", device, host->type);

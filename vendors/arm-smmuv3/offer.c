@@ -212,6 +212,9 @@ gboolean viommui_smmuv3_check_device(const guint32 idr[6], ViommuHostDevice *dev
     const ViommuHostDeviceInfo *info = viommu_host_device_get_info(device);
     const char *name = viommu_host_device_get_name(device);
 
+    /* Whatever else there is in front of it the accel layer refuses. */
+    if (info->type != VIOMMU_IOMMU_ARM_SMMUV3)
+        return TRUE;
     if (viommui_field_get(idr[0], IDR0_ATS) && info->ats_unavailable) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
                     "%s: the guest's SMMU has IDR0.ATS 1, the host's 0 for this device",

@@ -29,20 +29,17 @@ static gboolean refuse(GError **error, const char *device, const char *name, gui
     return FALSE;
 }
 
-/* What nothing can be bound without. */
-static gboolean check_nesting(guint64 host_ecap, const char *device, GError **error)
+/* Where nothing can be bound, everything is shadowed: second-stage tables, by their
+ * flushes. */
+static gboolean check_without_nesting(guint64 cap, guint64 ecap, const char *device,
+                                      GError **error)
 {
-    static const HostField needed[] = {
-        {"ECAP.SMTS", TRUE, ECAP_SMTS},
-        {"ECAP.NEST", TRUE, ECAP_NEST},
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(needed); i++) {
-        if (viommui_field_get(host_ecap, needed[i].field))
-            continue;
+    if (viommui_field_get(ecap, ECAP_FSTS))
+        return refuse(error, device, "ECAP.FSTS, which needs ECAP.NEST,", 1, 0);
+    if (!viommui_field_get(cap, CAP_CM)) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
-                    "%s: acceleration needs %s 1, the host's unit has 0", device,
-                    needed[i].name);
+                    "%s: the guest's unit has CAP.CM 0, a host that cannot nest needs 1",
+                    device);
         return FALSE;
     }
     return TRUE;
@@ -61,12 +58,12 @@ gboolean viommui_vtd_check_caps(guint64 cap, guint64 ecap, const ViommuHostDevic
     guint64 pss = viommui_field_get(ecap, ECAP_PSS);
     guint64 host_pss = viommui_field_get(host->vtd.ecap, ECAP_PSS);
 
-    if (host->type != VIOMMU_IOMMU_INTEL_VTD) {
+    if (host->type != VIOMMU_IOMMU_INTEL_VTD && host->type != VIOMMU_IOMMU_NONE) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
                     "%s is not behind a VT-d unit (IOMMU type %d)", device, host->type);
         return FALSE;
     }
-    if (!check_nesting(host->vtd.ecap, device, error))
+    if (!host->can_nest && !check_without_nesting(cap, ecap, device, error))
         return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
         const HostField *field = &fields[i];

@@ -32,9 +32,10 @@ void viommui_vtd_write_event_control(ViommuVtd *vtd, ViommuiVtdEventKind kind,
                                      guint32 value)
 {
     ViommuiVtdEvent *event = &vtd->regs.events[kind];
-    gboolean pending = viommui_field_get(event->ctl, ECTL_IP) != 0;
+    gboolean pending;
 
     g_mutex_lock(&vtd->event_lock);
+    pending = viommui_field_get(event->ctl, ECTL_IP) != 0;
     event->ctl = viommui_field_set(event->ctl, ECTL_IM, viommui_field_get(value, ECTL_IM));
     if (pending && !viommui_field_get(value, ECTL_IM)) {
         viommui_vtd_lower_event(vtd, kind);

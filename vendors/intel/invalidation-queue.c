@@ -161,8 +161,10 @@ static void complete_wait(ViommuVtd *vtd, const ViommuiDescriptor *descriptor)
                                services->user_data);
     if (!descriptor->interrupt || viommui_field_get(vtd->regs.ics, ICS_IWC))
         return;
+    g_mutex_lock(&vtd->event_lock);
     vtd->regs.ics |= viommui_field_mask(ICS_IWC);
     viommui_vtd_raise_event(vtd, VIOMMUI_VTD_INVALIDATION_EVENT);
+    g_mutex_unlock(&vtd->event_lock);
 }
 
 static void refuse(ViommuVtd *vtd, const ViommuiDescriptor *descriptor)
@@ -204,11 +206,15 @@ static gboolean execute(Run *run)
     return run->error == IQEI_NONE;
 }
 
-static gboolean may_run(const ViommuiVtdRegisters *regs)
+static gboolean may_run(ViommuVtd *vtd)
 {
-    return viommui_field_get(regs->gsts, GCMD_QIE) &&
-           !viommui_field_get(regs->fsts, FSTS_IQE) &&
-           !viommui_field_get(regs->fsts, FSTS_ITE);
+    guint32 fsts;
+
+    g_mutex_lock(&vtd->event_lock);
+    fsts = vtd->regs.fsts;
+    g_mutex_unlock(&vtd->event_lock);
+    return viommui_field_get(vtd->regs.gsts, GCMD_QIE) &&
+           !viommui_field_get(fsts, FSTS_IQE) && !viommui_field_get(fsts, FSTS_ITE);
 }
 
 static void stop(ViommuVtd *vtd, guint8 error)
@@ -224,7 +230,7 @@ void viommui_vtd_run_queue(ViommuVtd *vtd)
     gboolean going = TRUE;
     guint waiting, n;
 
-    if (!may_run(regs) || regs->iqh == regs->iqt)
+    if (!may_run(vtd) || regs->iqh == regs->iqt)
         return;
     run.error = check_queue(vtd);
     if (run.error != IQEI_NONE) {
@@ -242,12 +248,12 @@ void viommui_vtd_run_queue(ViommuVtd *vtd)
         stop(vtd, run.error);
 }
 
-void viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2])
+gboolean viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2])
 {
     guint64 bytes[4] = {GUINT64_TO_LE(words[0]), GUINT64_TO_LE(words[1]), 0, 0};
     ViommuiDescriptor descriptor = viommui_vtd_decode_descriptor(
         vtd->regs.cap, vtd->regs.ecap, viommui_vtd_ttm(vtd), (const guint8 *)bytes);
 
-    if (descriptor.kind != VIOMMUI_DESCRIPTOR_ILLEGAL)
-        carry_out(vtd, &descriptor, (const guint8 *)bytes, 1);
+    return descriptor.kind == VIOMMUI_DESCRIPTOR_ILLEGAL ||
+           carry_out(vtd, &descriptor, (const guint8 *)bytes, 1);
 }

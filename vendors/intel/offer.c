@@ -124,6 +124,14 @@ static gboolean all_have(const Offer *offer, gboolean in_ecap, ViommuiField fiel
     return TRUE;
 }
 
+static gboolean all_nest(const Offer *offer)
+{
+    for (guint i = 0; i < offer->n; i++)
+        if (!offer->hosts[i]->can_nest)
+            return FALSE;
+    return TRUE;
+}
+
 static gboolean can_have_ats(const Offer *offer)
 {
     for (guint i = 0; i < offer->n; i++)
@@ -221,7 +229,7 @@ static guint64 make_ecap(const Offer *offer)
     }
     ecap = viommui_field_set(ecap, ECAP_SMTS, offer->scalable);
     ecap = viommui_field_set(ecap, ECAP_SSTS,
-                             offer->scalable && decide(config->second_stage, !offer->n));
+                             offer->scalable && decide(config->second_stage, TRUE));
     ecap = viommui_field_set(ecap, ECAP_FSTS, offer->first_stage);
     ecap = viommui_field_set(ecap, ECAP_SMPWCS, offer->scalable && coherent);
     return viommui_field_set(ecap, ECAP_RPS,
@@ -235,7 +243,7 @@ void viommui_vtd_offer(const ViommuVtdConfig *config,
     Offer offer = {.config = config, .hosts = hosts, .n = n};
 
     offer.scalable = decide(config->scalable_mode, TRUE);
-    offer.first_stage = offer.scalable && decide(config->first_stage, TRUE);
+    offer.first_stage = offer.scalable && decide(config->first_stage, all_nest(&offer));
     offer.device_tlb = decide(config->device_tlb, can_have_ats(&offer));
     *ret_cap = make_cap(&offer, address_bits(config, mappable_bits));
     *ret_ecap = make_ecap(&offer);

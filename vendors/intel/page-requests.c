@@ -31,8 +31,10 @@ static void set_status(ViommuVtd *vtd, ViommuiField status)
 {
     if (viommui_field_get(vtd->regs.prs, status))
         return;
+    g_mutex_lock(&vtd->event_lock);
     vtd->regs.prs |= viommui_field_mask(status);
     viommui_vtd_raise_event(vtd, VIOMMUI_VTD_PAGE_REQUEST_EVENT);
+    g_mutex_unlock(&vtd->event_lock);
 }
 
 static void make_descriptor(const ViommuVtdPageRequest *request, guint64 ret_words[4])

@@ -160,11 +160,22 @@ static guint64 read_at(ViommuVtd *vtd, guint64 offset, guint size)
     return reg && !reg->is_write_only ? load(vtd, reg) >> shift : 0;
 }
 
+/* The guest waits for an invalidation that the host has not let be done: once more. */
+static void retry(ViommuVtd *vtd, guint64 offset)
+{
+    if (offset - VTD_CCMD < sizeof vtd->regs.ccmd && is_set(vtd->regs.ccmd, CCMD_ICC))
+        write_ccmd(vtd, vtd->regs.ccmd);
+    else if (offset - VTD_IOTLB < sizeof vtd->regs.iotlb &&
+             is_set(vtd->regs.iotlb, IOTLB_IVT))
+        write_iotlb(vtd, vtd->regs.iotlb);
+}
+
 guint64 viommu_vtd_read(ViommuVtd *vtd, guint64 offset, guint size)
 {
     guint64 value;
 
     vtd->frozen = TRUE;
+    retry(vtd, offset);
     g_mutex_lock(&vtd->event_lock);
     value = read_at(vtd, offset, size);
     g_mutex_unlock(&vtd->event_lock);
@@ -228,7 +239,9 @@ static void set_status(ViommuVtd *vtd, ViommuiField bit, gboolean on)
 
 static void set_queue_enable(ViommuVtd *vtd, gboolean on)
 {
+    viommui_vtd_begin_change(vtd);
     set_status(vtd, GCMD_QIE, on);
+    viommui_vtd_end_change(vtd);
     vtd->regs.iqh = 0;
     viommui_vtd_run_queue(vtd);
 }
@@ -284,7 +297,8 @@ static void write_ccmd(ViommuVtd *vtd, guint64 value)
     words[0] = viommui_field_set(words[0], DESC0_DID, viommui_field_get(value, CCMD_DID));
     words[0] = viommui_field_set(words[0], CC0_SID, viommui_field_get(value, CCMD_SID));
     words[0] = viommui_field_set(words[0], CC0_FM, viommui_field_get(value, CCMD_FM));
-    viommui_vtd_invalidate(vtd, words);
+    if (!viommui_vtd_invalidate(vtd, words))
+        return;
     vtd->regs.ccmd = viommui_field_set(vtd->regs.ccmd, CCMD_ICC, 0);
     /* What was done; 0: nothing. */
     vtd->regs.ccmd = viommui_field_set(vtd->regs.ccmd, CCMD_CAIG, granularity);
@@ -309,7 +323,8 @@ static void write_iotlb(ViommuVtd *vtd, guint64 value)
     }
     words[0] = viommui_field_set(words[0], DESC0_G, granularity);
     words[0] = viommui_field_set(words[0], DESC0_DID, viommui_field_get(value, IOTLB_DID));
-    viommui_vtd_invalidate(vtd, words);
+    if (!viommui_vtd_invalidate(vtd, words))
+        return;
     vtd->regs.iotlb = viommui_field_set(vtd->regs.iotlb, IOTLB_IVT, 0);
     vtd->regs.iotlb = viommui_field_set(vtd->regs.iotlb, IOTLB_IAIG, granularity);
 }
@@ -339,9 +354,11 @@ static void write_iqt(ViommuVtd *vtd, guint64 value)
 
 static void write_ics(ViommuVtd *vtd, guint64 value)
 {
+    g_mutex_lock(&vtd->event_lock);
     vtd->regs.ics &= ~(guint32)value;
     if (!vtd->regs.ics)
         viommui_vtd_lower_event(vtd, VIOMMUI_VTD_INVALIDATION_EVENT);
+    g_mutex_unlock(&vtd->event_lock);
 }
 
 static void write_iectl(ViommuVtd *vtd, guint64 value)
@@ -351,9 +368,11 @@ static void write_iectl(ViommuVtd *vtd, guint64 value)
 
 static void write_prs(ViommuVtd *vtd, guint64 value)
 {
+    g_mutex_lock(&vtd->event_lock);
     vtd->regs.prs &= ~(guint32)value;
     if (!vtd->regs.prs)
         viommui_vtd_lower_event(vtd, VIOMMUI_VTD_PAGE_REQUEST_EVENT);
+    g_mutex_unlock(&vtd->event_lock);
 }
 
 static void write_pectl(ViommuVtd *vtd, guint64 value)

@@ -172,7 +172,7 @@ ViommuiVtdContextEntry viommui_vtd_read_context_entry(ViommuVtd *vtd, guint16 ri
 {
     ViommuiVtdContextEntry entry = {0};
     guint ttm = viommui_vtd_ttm(vtd);
-    guint64 word[4] = {0};
+    guint64 *word = entry.words;
 
     if (ttm == TTM_LEGACY)
         entry.reason = find_legacy(vtd, rid, word);

@@ -110,12 +110,14 @@ static ViommuResult interrupt(const Request *request, gboolean scalable,
     return VIOMMU_OK;
 }
 
-/* Where it ends; memory stops short of the interrupt range. */
-static void fill(guint64 gpa, guint64 length, guint access,
+/* Where it ends: short of the interrupt range, going in as coming out. */
+static void fill(const Request *request, guint64 gpa, guint64 length, guint access,
                  ViommuTranslation *ret_translation)
 {
     if (gpa < VTD_INTERRUPT_FIRST)
         length = MIN(length, VTD_INTERRUPT_FIRST - gpa);
+    if (request->pasid == VIOMMU_VTD_NO_PASID && request->iova < VTD_INTERRUPT_FIRST)
+        length = MIN(length, VTD_INTERRUPT_FIRST - request->iova);
     *ret_translation = (ViommuTranslation){.gpa = gpa, .length = length, .access = access};
 }
 
@@ -128,7 +130,7 @@ static ViommuResult bypass(const Request *request, gboolean scalable,
     if (request->iova >= size)
         return fail(request, scalable ? FR_SM_BEYOND_MGAW : FR_BEYOND_WIDTH,
                     fault_disabled);
-    fill(request->iova, size - request->iova,
+    fill(request, request->iova, size - request->iova,
          VIOMMU_ACCESS_READ | VIOMMU_ACCESS_WRITE | VIOMMU_ACCESS_EXECUTE, ret_translation);
     return VIOMMU_OK;
 }
@@ -271,7 +273,7 @@ static ViommuResult translate(const Request *request,
     if (is_interrupt_address(found.output + offset))
         return fail(request, scalable ? FR_SM_INTERRUPT_ADDRESS : FR_INTERRUPT_ADDRESS,
                     configuration->fault_disabled);
-    fill(found.output + offset, (1ull << found.order) - offset,
+    fill(request, found.output + offset, (1ull << found.order) - offset,
          allowed(request, configuration, &found) |
              (request->access & (VIOMMU_ACCESS_READ | VIOMMU_ACCESS_WRITE)),
          ret_translation);

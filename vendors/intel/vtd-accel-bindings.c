@@ -66,17 +66,23 @@ static ViommuHost *host_of(const ViommuiVtdBinding *binding)
     return binding->device->host->host;
 }
 
-/* Told once for each change of the entry, or of what is wrong with it. */
-static void refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, const guint8 *bytes,
-                   guint8 reason, gboolean fault_disabled, ViommuResult result)
+static ViommuVtdRefusal make_refusal(const ViommuiVtdBinding *binding, guint8 reason,
+                                     gboolean fault_disabled, ViommuResult result)
 {
-    const ViommuVtdRefusal refusal = {
+    return (ViommuVtdRefusal){
         .requester_id = binding->device->rid,
         .pasid = binding->pasid == VIOMMUI_NO_PASID ? VIOMMU_VTD_NO_PASID : binding->pasid,
         .reason = reason,
         .fault_disabled = fault_disabled,
         .result = result,
     };
+}
+
+/* Told once for each change of the entry, or of what is wrong with it. */
+static void refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, const guint8 *bytes,
+                   guint8 reason, gboolean fault_disabled, ViommuResult result)
+{
+    ViommuVtdRefusal refusal = make_refusal(binding, reason, fault_disabled, result);
 
     if (binding->told == reason &&
         !memcmp(binding->told_entry, bytes, sizeof binding->told_entry))
@@ -89,17 +95,26 @@ static void refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, const guin
 /* --- what the host is given -------------------------------------------------------------
  */
 
+/* What is under way ends before what it is about changes. */
+static void leave_hwpt(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    if (!binding->hwpt)
+        return;
+    viommui_vtd_flush(accel);
+    viommui_vtd_requests_drop(binding->device, binding);
+    viommui_vtd_hwpt_leave(accel, binding);
+}
+
 static ViommuResult detach(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
                            ViommuiAttachmentKind to)
 {
-    ViommuHostDevice *device = binding->device->device;
+    ViommuResult result;
 
-    if (binding->hwpt) {
-        viommui_vtd_flush(accel);
-        viommui_vtd_requests_drop(binding->device, binding);
-        viommui_vtd_hwpt_leave(accel, binding);
-    }
-    return viommui_host_device_detach(device, binding->pasid, to, VIOMMUI_FAIL_CLOSED);
+    leave_hwpt(accel, binding);
+    result = viommui_host_device_detach(binding->device->device, binding->pasid, to,
+                                        VIOMMUI_FAIL_CLOSED);
+    viommui_vtd_shadow_leave(accel, binding);
+    return result;
 }
 
 static ViommuResult bind(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
@@ -108,17 +123,14 @@ static ViommuResult bind(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
     ViommuHostDevice *device = binding->device->device;
     ViommuResult result;
 
-    if (binding->hwpt) {
-        viommui_vtd_flush(accel);
-        viommui_vtd_requests_drop(binding->device, binding);
-        viommui_vtd_hwpt_leave(accel, binding);
-    }
+    leave_hwpt(accel, binding);
     if (viommui_host_device_get_attachment(device, binding->pasid) == VIOMMUI_NESTED)
         result = viommui_host_device_replace(device, binding->pasid, stage1,
                                              VIOMMUI_FAIL_CLOSED);
     else
         result =
             viommui_host_device_bind(device, binding->pasid, stage1, VIOMMUI_FAIL_CLOSED);
+    viommui_vtd_shadow_leave(accel, binding);
     if (result == VIOMMU_OK)
         viommui_vtd_hwpt_join(accel, binding, did, FALSE);
     return result;
@@ -155,6 +167,24 @@ static ViommuResult follow_pass_through(ViommuVtdAccel *accel, ViommuiVtdBinding
 {
     ViommuResult result = detach(accel, binding, VIOMMUI_IDENTITY);
 
+    if (result == VIOMMU_OK)
+        reindex(accel, binding, did);
+    return result;
+}
+
+static ViommuResult follow_second_stage(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                        guint64 table, guint levels, guint16 did)
+{
+    const ViommuiVtdSecondStage tables = {
+        .table = table,
+        .levels = levels,
+        .physical_bits = viommui_vtd_physical_bits(accel->config.cap),
+        .snoop_reserved = !viommui_field_get(accel->config.ecap, ECAP_SC),
+    };
+    ViommuResult result;
+
+    leave_hwpt(accel, binding);
+    result = viommui_vtd_shadow_attach(accel, binding, &tables, did);
     if (result == VIOMMU_OK)
         reindex(accel, binding, did);
     return result;
@@ -208,8 +238,9 @@ static ViommuResult fail_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *binding
                                const guint8 *bytes, const ViommuiPasidEntry *entry,
                                gboolean fault_disabled, ViommuResult result)
 {
-    guint8 reason = entry->kind == VIOMMUI_PASID_ENTRY_FIRST ? FR_SM_FS_FIRST_ACCESS
-                                                             : FR_SM_PASID_INVALID;
+    guint8 reason = entry->kind == VIOMMUI_PASID_ENTRY_FIRST    ? FR_SM_FS_FIRST_ACCESS
+                    : entry->kind == VIOMMUI_PASID_ENTRY_SECOND ? FR_SM_SS_ACCESS
+                                                                : FR_SM_PASID_INVALID;
 
     unindex(accel, binding);
     set_settled(accel, binding, FALSE);
@@ -227,6 +258,9 @@ static ViommuResult follow_present_entry(ViommuVtdAccel *accel, ViommuiVtdBindin
 
     if (entry->kind == VIOMMUI_PASID_ENTRY_FIRST)
         result = follow_first_stage(accel, binding, entry);
+    else if (entry->kind == VIOMMUI_PASID_ENTRY_SECOND && viommui_vtd_can_shadow(accel))
+        result =
+            follow_second_stage(accel, binding, entry->table, entry->levels, entry->did);
     else if (entry->kind == VIOMMUI_PASID_ENTRY_PASS_THROUGH)
         result = follow_pass_through(accel, binding, entry->did);
     else
@@ -274,11 +308,46 @@ static ViommuResult follow_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *bindi
                                 fault_disabled || entry.fault_disabled);
 }
 
+/* What is remembered of a context entry that was refused. */
+static const guint8 *context_bytes(const ViommuiVtdBinding *binding,
+                                   guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE])
+{
+    memset(bytes, 0, VIOMMU_VTD_PASID_ENTRY_SIZE);
+    memcpy(bytes, binding->device->context.entry, sizeof binding->device->context.entry);
+    return bytes;
+}
+
+/* A legacy entry's tables. */
+static ViommuResult follow_legacy(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+{
+    const ViommuVtdContext *context = &binding->device->context;
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
+    ViommuResult result;
+
+    context_bytes(binding, bytes);
+    if (!viommui_vtd_can_shadow(accel)) {
+        viommui_refuse(host_of(binding), binding->device->device, VIOMMU_UNSUPPORTED,
+                       "requester ID 0x%04x: second-stage tables of legacy mode cannot be "
+                       "bound to the host",
+                       binding->device->rid);
+        return block_and_refuse(accel, binding, bytes, FR_SS_ACCESS,
+                                context->fault_disabled, VIOMMU_UNSUPPORTED);
+    }
+    result = follow_second_stage(accel, binding, context->table, context->levels,
+                                 context->domain_id);
+    set_settled(accel, binding, result == VIOMMU_OK);
+    if (result == VIOMMU_OK)
+        binding->told = 0;
+    else if (!viommui_host_device_is_pending(binding->device->device, binding->pasid))
+        refuse(accel, binding, bytes, FR_SS_ACCESS, context->fault_disabled, result);
+    return result;
+}
+
 /* What a context entry alone decides. */
 static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
 {
-    static const guint8 no_entry[VIOMMU_VTD_PASID_ENTRY_SIZE] = {0};
     const ViommuVtdContext *context = &binding->device->context;
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
     ViommuResult result;
 
     if (binding->goal == VIOMMUI_GOAL_IDENTITY) {
@@ -287,21 +356,15 @@ static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *bin
         binding->told = 0;
         return result;
     }
-    if (binding->goal == VIOMMUI_GOAL_SECOND_STAGE) {
-        viommui_refuse(host_of(binding), binding->device->device, VIOMMU_UNSUPPORTED,
-                       "requester ID 0x%04x: second-stage tables of legacy mode cannot be "
-                       "bound to the host",
-                       binding->device->rid);
-        return block_and_refuse(accel, binding, no_entry, FR_SS_ACCESS,
-                                context->fault_disabled, VIOMMU_UNSUPPORTED);
-    }
+    if (binding->goal == VIOMMUI_GOAL_SECOND_STAGE)
+        return follow_legacy(accel, binding);
     if (binding->pasid != VIOMMUI_NO_PASID || !context->fault)
         return block_silently(accel, binding);
     viommui_refuse(
         host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
         "requester ID 0x%04x: no context entry can be used (fault reason 0x%02x)",
         binding->device->rid, context->fault);
-    return block_and_refuse(accel, binding, no_entry, context->fault,
+    return block_and_refuse(accel, binding, context_bytes(binding, bytes), context->fault,
                             context->fault_disabled, VIOMMU_GUEST_INVALID);
 }
 
@@ -328,6 +391,35 @@ ViommuResult viommui_vtd_settle(ViommuVtdAccel *accel, ViommuiVtdBinding *bindin
     else
         g_hash_table_remove(accel->put_off, binding);
     return result;
+}
+
+static guint8 second_stage_reason(const ViommuiVtdBinding *binding)
+{
+    return binding->goal == VIOMMUI_GOAL_ENTRY ? FR_SM_SS_ACCESS : FR_SS_ACCESS;
+}
+
+void viommui_vtd_binding_fail(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                              ViommuResult result)
+{
+    guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
+
+    block_silently(accel, binding);
+    refuse(accel, binding, context_bytes(binding, bytes), second_stage_reason(binding),
+           binding->device->context.fault_disabled, result);
+    /* With the guest's next descriptor. */
+    g_hash_table_add(accel->put_off, binding);
+}
+
+void viommui_vtd_binding_refuse_page(ViommuVtdAccel *accel,
+                                     const ViommuiVtdBinding *binding, guint64 iova,
+                                     ViommuResult result)
+{
+    ViommuVtdRefusal refusal =
+        make_refusal(binding, second_stage_reason(binding),
+                     binding->device->context.fault_disabled, result);
+
+    refusal.address = iova;
+    accel->config.refused(&refusal, accel->config.user_data);
 }
 
 void viommui_vtd_binding_forget(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)

@@ -159,9 +159,10 @@ static void carry_out(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor
         invalidate_pasids(accel, descriptor);
         break;
     case VIOMMUI_DESCRIPTOR_IOTLB:
-        /* By address it means guest-physical ones, which only second stages translate. */
+        /* By address it means second stages, which are shadows here, and no HWPT. */
         if (descriptor->granularity != VIOMMUI_GRANULARITY_PAGE)
             viommui_vtd_queue_all(accel, descriptor);
+        viommui_vtd_sync_shadows(accel, descriptor);
         break;
     case VIOMMUI_DESCRIPTOR_PASID_IOTLB:
         viommui_vtd_queue_pasid(accel, descriptor);

@@ -205,6 +205,7 @@ static void attach_anew(ViommuVtdAccel *accel, ViommuiVtdHwpt *hwpt)
     for (guint i = 0; i < n; i++) {
         ViommuiVtdBinding *binding = bindings[i];
 
+        viommui_vtd_requests_drop(binding->device, binding);
         if (viommui_host_device_rebind(binding->device->device, binding->pasid) !=
             VIOMMU_OK)
             /* Tried again, and told if need be, with the guest's next descriptor. */

@@ -64,6 +64,8 @@ ViommuVtdAccel *viommu_vtd_accel_new(const ViommuVtdAccelConfig *config, GError 
     accel->hwpt_by_did = viommui_index_new();
     accel->hwpt_by_did_pasid = viommui_index_new();
     accel->queued = g_ptr_array_new();
+    accel->shadows = g_ptr_array_new();
+    accel->shadow_by_did = viommui_index_new();
     return accel;
 }
 
@@ -77,6 +79,8 @@ void viommu_vtd_accel_free(ViommuVtdAccel *accel)
     for (GList *l = devices; l; l = l->next)
         viommu_vtd_accel_detach_device(accel, l->data);
     g_list_free(devices);
+    viommui_index_free(accel->shadow_by_did);
+    g_ptr_array_unref(accel->shadows);
     g_ptr_array_unref(accel->queued);
     viommui_index_free(accel->hwpt_by_did_pasid);
     viommui_index_free(accel->hwpt_by_did);
@@ -110,7 +114,7 @@ static ViommuiVtdHost *host_new(ViommuVtdAccel *accel, ViommuHostDevice *device,
     const ViommuHostDeviceInfo *info = viommu_host_device_get_info(device);
     const ViommuiHostViommuConfig config = {
         .type = VIOMMUI_DATA_VTD,
-        .nest = TRUE,
+        .nest = info->can_nest,
         .pasids = !!viommui_field_get(accel->config.ecap, ECAP_PASID),
         .page_requests = !!viommui_field_get(accel->config.ecap, ECAP_PRS),
     };

@@ -12,7 +12,9 @@
  *   vtd-accel.c             its life: devices, host units, reset
  *   vtd-accel-bindings.c    what a device's requests get, by the guest's tables
  *   vtd-accel-hwpt.c       stage-1 tables on the host, and their invalidation
- *   vtd-accel-descriptors.c which bindings and tables a descriptor concerns
+ *   vtd-accel-shadow.c      copies of second-stage tables on the host
+ *   second-stage.c          all that second-stage tables map in a range; pure but for
+ * memory vtd-accel-descriptors.c which bindings and tables a descriptor concerns
  *   vtd-accel-requests.c    page requests and their answers
  *
  * Vocabulary: a *binding* is what one kind of a device's requests gets: those without a
@@ -24,7 +26,9 @@
  */
 
 #include "core/core.h"
+#include "core/shadow.h"
 
+#include <viommu/services.h>
 #include <viommu/vtd-accel.h>
 
 #include "regs.h"
@@ -131,6 +135,25 @@ ViommuiDescriptor viommui_vtd_decode_descriptor(guint64 cap, guint64 ecap, guint
 void viommui_vtd_mask_range(guint64 address, guint mask, guint64 *ret_first,
                             guint64 *ret_last);
 
+/* --- second-stage.c --- */
+
+/* Second-stage tables of a guest, 3.7. */
+typedef struct {
+    guint64 table;
+    guint levels;
+    guint physical_bits;     /* of the addresses in entries */
+    gboolean snoop_reserved; /* SNP is */
+} ViommuiVtdSecondStage;
+
+/*
+ * Visit what they map of first to last (inclusive), as ViommuiShadowSource.walk; the
+ * interrupt range is left out. FALSE: there is too much of it.
+ */
+gboolean viommui_vtd_visit_second_stage(const ViommuServices *services,
+                                        const ViommuiVtdSecondStage *tables, guint64 first,
+                                        guint64 last, ViommuiShadowVisit visit,
+                                        void *visit_data);
+
 /* --- index.c --- */
 
 /* Sets of pointers, found by number; a pointer may be in a set several times over. */
@@ -148,6 +171,7 @@ void viommui_index_collect(ViommuiIndex *index, guint64 number, GPtrArray *items
 /* --- the acceleration layer --- */
 
 typedef struct ViommuiVtdHwpt ViommuiVtdHwpt;
+typedef struct ViommuiVtdShadow ViommuiVtdShadow;
 typedef struct ViommuiVtdDevice ViommuiVtdDevice;
 
 /* One host unit, or several that are alike, behind the guest's. */
@@ -176,7 +200,8 @@ typedef struct {
     gboolean is_indexed; /* under did and table_pasid, in the tables of bindings */
     gboolean is_present; /* the entry was, when it was last read */
     guint16 did;
-    ViommuiVtdHwpt *hwpt; /* what it is bound to, or NULL */
+    ViommuiVtdHwpt *hwpt;     /* the first-stage tables it is bound to, or NULL */
+    ViommuiVtdShadow *shadow; /* the copy of second-stage tables that it has, or NULL */
     /* What was told of the last refusal; 0: nothing since a good entry. */
     guint8 told;
     guint64 told_entry[PASID_ENTRY_WORDS];
@@ -211,7 +236,9 @@ struct ViommuVtdAccel {
     GHashTable *hwpts;
     ViommuiIndex *hwpt_by_did;
     ViommuiIndex *hwpt_by_did_pasid;
-    GPtrArray *queued; /* those with something in their batch */
+    GPtrArray *queued;  /* those with something in their batch */
+    GPtrArray *shadows; /* ViommuiVtdShadow; and by domain ID */
+    ViommuiIndex *shadow_by_did;
 };
 
 static inline guint64 viommui_vtd_did_pasid(guint16 did, guint32 pasid)
@@ -225,6 +252,13 @@ void viommui_vtd_binding_init(ViommuiVtdBinding *binding, ViommuiVtdDevice *devi
                               guint32 pasid);
 /* It is blocked, and known no more; what it is to its device is the caller's. */
 void viommui_vtd_binding_forget(ViommuVtdAccel *accel, ViommuiVtdBinding *binding);
+/* The host cannot keep what it has: blocked, told, and tried again as if it were new. */
+void viommui_vtd_binding_fail(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                              ViommuResult result);
+/* Tell of a page that a binding cannot have; the rest of it stands. */
+void viommui_vtd_binding_refuse_page(ViommuVtdAccel *accel,
+                                     const ViommuiVtdBinding *binding, guint64 iova,
+                                     ViommuResult result);
 /*
  * Give the binding what its goal, or the guest's entry, says now; what is refused is told.
  * The result is the host's: VIOMMU_OK also where the guest's entry is bad.
@@ -263,6 +297,18 @@ void viommui_vtd_queue_pasid(ViommuVtdAccel *accel, const ViommuiDescriptor *des
  * anew, which leaves nothing cached either; or it is blocked.
  */
 void viommui_vtd_flush(ViommuVtdAccel *accel);
+
+/* --- vtd-accel-shadow.c --- */
+
+/* Whether second-stage tables of a device can be shadowed. */
+gboolean viommui_vtd_can_shadow(const ViommuVtdAccel *accel);
+/* From whatever it has to a copy of these tables; kept equal to them from now on. */
+ViommuResult viommui_vtd_shadow_attach(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                       const ViommuiVtdSecondStage *tables, guint16 did);
+/* It has, or is about to have, something else. */
+void viommui_vtd_shadow_leave(ViommuVtdAccel *accel, ViommuiVtdBinding *binding);
+/* An IOTLB invalidation: copies of the domain, or all, are made equal again. */
+void viommui_vtd_sync_shadows(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor);
 
 /* --- vtd-accel-requests.c --- */
 

@@ -12,6 +12,8 @@
 
 #include "vunit.h"
 
+#include <string.h>
+
 enum { VERSION_1_0 = 0x10 };
 
 /* --- what is offered --------------------------------------------------------------------
@@ -75,6 +77,7 @@ static void read_context(guint16 rid, ViommuVtdContext *ret_context, void *user_
     }
     entry = viommui_vtd_read_context_entry(vtd, rid);
     ret_context->fault_disabled = entry.fault_disabled;
+    memcpy(ret_context->entry, entry.words, sizeof entry.words);
     if (entry.reason) {
         ret_context->fault = viommui_vtd_is_not_present(entry.reason) ? 0 : entry.reason;
     } else if (viommui_vtd_ttm(vtd) == TTM_LEGACY) {
@@ -111,6 +114,13 @@ static guint8 read_pasid_entry(guint16 rid, guint32 pasid,
     return viommui_vtd_is_not_present(reason) ? 0 : reason;
 }
 
+static gboolean read_memory(guint64 gpa, void *data, gsize size, void *user_data)
+{
+    const ViommuServices *services = &((ViommuVtd *)user_data)->config.services;
+
+    return services->read_memory(gpa, data, size, services->user_data);
+}
+
 static gboolean find_pasid(guint16 rid, guint32 first, guint32 *ret_pasid, void *user_data)
 {
     ViommuVtd *vtd = user_data;
@@ -119,13 +129,14 @@ static gboolean find_pasid(guint16 rid, guint32 first, guint32 *ret_pasid, void 
     return !context.reason && viommui_vtd_find_pasid(vtd, &context, first, ret_pasid);
 }
 
-/* No request is at hand: it is recorded as a read of address 0. */
+/* No request is at hand: it is recorded as a read. */
 static void refused(const ViommuVtdRefusal *refusal, void *user_data)
 {
     const ViommuiVtdFault fault = {
         .rid = refusal->requester_id,
         .pasid = refusal->pasid,
         .reason = refusal->reason,
+        .address = refusal->address,
         .read = TRUE,
     };
 
@@ -150,6 +161,7 @@ static gboolean make_accel(ViommuVtd *vtd, GError **error)
         .read_context = read_context,
         .read_pasid_entry = read_pasid_entry,
         .find_pasid = find_pasid,
+        .read_memory = read_memory,
         .refused = refused,
         .watch_fd = vtd->config.services.watch_fd ? watch_fd : NULL,
         .user_data = vtd,

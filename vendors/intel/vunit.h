@@ -88,7 +88,10 @@ struct ViommuVtd {
      * began before, which is what an invalidation wait owes.
      */
     ViommuiSections *sections;
-    /* The endpoint side records faults too: fsts, frcd, fault_index and the fault event. */
+    /*
+     * The endpoint side records faults too, and sends what interrupts are owed: fsts, frcd,
+     * fault_index, events.
+     */
     GMutex event_lock;
     guint owed; /* interrupts to be sent, a bit for each event; atomic */
     ViommuiIotlb *iotlb;
@@ -134,11 +137,12 @@ void viommui_vtd_registers_reset(ViommuVtd *vtd);
 void viommui_vtd_registers_sanitize(ViommuVtd *vtd);
 
 /* --- interrupts.c --- */
-/* An event: sent, or pending while it is masked. With event_lock held for faults. */
+/* With event_lock held. An event: sent, or pending while it is masked. */
 void viommui_vtd_raise_event(ViommuVtd *vtd, ViommuiVtdEventKind kind);
 /* The conditions for it are gone. */
 void viommui_vtd_lower_event(ViommuVtd *vtd, ViommuiVtdEventKind kind);
-/* The guest has written the control register: what was pending is sent with IM 0. */
+/* Takes event_lock. The guest has written the control register: what was pending is sent
+ * with IM 0. */
 void viommui_vtd_write_event_control(ViommuVtd *vtd, ViommuiVtdEventKind kind,
                                      guint32 value);
 /* Send what is owed; without event_lock, outside of sections: last in every public call. */
@@ -167,8 +171,11 @@ void viommui_vtd_clear_fault_status(ViommuVtd *vtd, guint32 ones);
 /* --- invalidation-queue.c --- */
 /* Consume until empty or in error, by the queue as it stands now. */
 void viommui_vtd_run_queue(ViommuVtd *vtd);
-/* Carry out one descriptor that is not in the queue: CCMD, IOTLB registers. */
-void viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2]);
+/*
+ * Carry out one descriptor that is not in the queue: CCMD, IOTLB registers. FALSE: it is
+ * not to be told done.
+ */
+gboolean viommui_vtd_invalidate(ViommuVtd *vtd, const guint64 words[2]);
 
 /* --- page-requests.c --- */
 /* Move what waits on the host to the guest's queue. */
@@ -184,6 +191,7 @@ typedef struct {
      */
     guint8 reason;
     gboolean fault_disabled;
+    guint64 words[4]; /* what was read */
     /* legacy */
     guint tt;
     guint16 did;

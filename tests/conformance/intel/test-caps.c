@@ -276,8 +276,12 @@ static void test_on(Target *target)
         refuse_attach(target, &config, host_fields[i].name, "1", "0");
         hide(&target->spy, &host_fields[i], FALSE);
     }
+    config = plain;
+    config.first_stage = VIOMMU_ON;
     hide(&target->spy, &nest, TRUE);
-    refuse_attach(target, &plain, "NEST", "1", "0");
+    refuse_attach(target, &config, "NEST", "1", "0");
+    tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_FSTS & 1, 0,
+           "AUTO: no FSTS over a host that cannot nest");
     hide(&target->spy, &nest, FALSE);
     /* A host with PASIDs of 8 bits. */
     target->spy.vtd.hidden_ecap = 0x1full << VTDM_ECAP_PSS;

@@ -78,16 +78,17 @@ static void test_intersection(void)
 
 static void test_no_nesting(void)
 {
+    const ViommuVtdConfig config = {.pasid_bits = -1, .first_stage = VIOMMU_ON};
     g_autoptr(GError) error = NULL;
     ViommuHostDevice *late;
     Target target;
     VtdMachine vm;
 
     make_units(&target, 0, 1ull << VTDM_ECAP_NEST);
-    if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "one unit of two")) {
+    if (tap_ok(vtdm_init(&vm, &target, target.first, &config), "one unit of two")) {
         late = viommu_host_device_new_from_bdf(vm.host, target.bdfs[1], NULL);
         tap_ok(!viommu_vtd_attach_device(vm.vtd, late, VTDM_RID + 8, 0, &error),
-               "a device behind one that cannot nest is refused");
+               "a device behind one that cannot nest is refused a first stage");
         tap_has(error ? error->message : NULL, "NEST", "... naming the field");
         vtdm_start(&vm, VTDM_SCALABLE);
         vtdm_install(&vm, VTDM_RID, &vm.domain);

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shadow engine.
+ *
+ * A sync walks the guest's table over the range, and over as much more as mappings and
+ * guest pages that lie across its ends reach; what is read there is never older than what
+ * was invalidated. Neighbouring pages become one mapping. The host unmaps only what it
+ * mapped, so a mapping stays as long as the guest grants all of it; where a part is taken
+ * back, the whole goes and the rest comes again. That is a gap for the rest, but never a
+ * page too much: therefore pages are joined only within one sync, which is what a guest
+ * maps, and mostly takes back, as one.
+ *
+ * Invariants: `mappings` is exactly what the host has mapped, without overlaps. What is
+ * mapped is guest memory of one mapping of the VMM's, and goes before that does.
+ *
+ * Up the path: vendors. Down the path: the backend's tables. Beside: config.c, which counts
+ * who is attached; host.c, which tells when guest memory comes and goes.
+ */
+
+#include "core/shadow.h"
+
+#include "private.h"
+
+struct ViommuiShadow {
+    ViommuHost *host;
+    ViommuiHostViommu *viommu;
+    ViommuiConfig *config; /* its HWPT; holds the shadow while a device may be attached */
+    ViommuiTable *table;
+    ViommuiShadowSource source; /* no walk: it is not wanted any more */
+    GTree *mappings;            /* IOVA of ViommuiShadowEntry -> the same */
+    guint64 limit;              /* the last IOVA that the host can map */
+    gboolean lacks;             /* something that the guest maps could not be had */
+};
+
+/* --- mappings ---------------------------------------------------------------------------
+ */
+
+static gint compare_iova(gconstpointer a, gconstpointer b, gpointer data)
+{
+    const guint64 *x = a, *y = b;
+
+    (void)data;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static guint64 last_of(const ViommuiShadowEntry *entry)
+{
+    return entry->iova + (entry->size - 1);
+}
+
+/* The first mapping that ends at or after iova, or NULL. */
+static GTreeNode *find(const ViommuiShadow *shadow, guint64 iova)
+{
+    GTreeNode *node = g_tree_lower_bound(shadow->mappings, &iova);
+    GTreeNode *before =
+        node ? g_tree_node_previous(node) : g_tree_node_last(shadow->mappings);
+
+    if (before && last_of(g_tree_node_value(before)) >= iova)
+        return before;
+    return node;
+}
+
+static ViommuResult map(ViommuiShadow *shadow, const ViommuiShadowEntry *entry)
+{
+    ViommuiShadowEntry *copy;
+    ViommuResult result = viommui_backend_table_map(
+        shadow->viommu, shadow->table, entry->iova, entry->gpa, entry->size, entry->flags);
+
+    if (result != VIOMMU_OK)
+        return result;
+    copy = g_memdup2(entry, sizeof *entry);
+    g_tree_insert(shadow->mappings, &copy->iova, copy);
+    return VIOMMU_OK;
+}
+
+static ViommuResult unmap(ViommuiShadow *shadow, const ViommuiShadowEntry *entry)
+{
+    ViommuResult result = viommui_backend_table_unmap(shadow->viommu, shadow->table,
+                                                      entry->iova, entry->size);
+
+    if (result == VIOMMU_OK)
+        g_tree_remove(shadow->mappings, &entry->iova);
+    return result;
+}
+
+/* --- what the guest grants --------------------------------------------------------------
+ */
+
+/* What is gathered of a walk: pieces that the host can map, in order. */
+typedef struct {
+    ViommuiShadow *shadow;
+    GArray *pieces; /* ViommuiShadowEntry */
+    guint64 first;  /* of all that was visited, and of the range */
+    guint64 last;
+    gboolean failed;
+} Gathering;
+
+/* The first failure of a sync is told; one cause mostly makes many. */
+static void fail(Gathering *gathering, guint64 iova, ViommuResult result)
+{
+    ViommuiShadow *shadow = gathering->shadow;
+
+    shadow->lacks = TRUE;
+    if (gathering->failed)
+        return;
+    gathering->failed = TRUE;
+    shadow->source.failed(iova, result, shadow->source.user_data);
+}
+
+/* Joined with the piece before it, where that leads on to it. */
+static void add_piece(Gathering *gathering, const ViommuiShadowEntry *piece,
+                      gboolean may_join)
+{
+    ViommuiShadowEntry *before = gathering->pieces->len
+                                     ? &g_array_index(gathering->pieces, ViommuiShadowEntry,
+                                                      gathering->pieces->len - 1)
+                                     : NULL;
+
+    if (may_join && before && before->iova + before->size == piece->iova &&
+        before->gpa + before->size == piece->gpa && before->flags == piece->flags)
+        before->size += piece->size;
+    else
+        g_array_append_vals(gathering->pieces, piece, 1);
+}
+
+/* Cut at the ends of the VMM's mappings of guest memory; what lies between is no memory. */
+static void cut(Gathering *gathering, const ViommuiShadowEntry *entry)
+{
+    ViommuiShadow *shadow = gathering->shadow;
+    guint64 done = 0;
+
+    while (done < entry->size) {
+        guint64 gpa = entry->gpa + done, rest = entry->size - done, size;
+        const ViommuiMapping *memory = viommui_host_find_mapping(shadow->host, gpa);
+        ViommuiShadowEntry piece = {entry->iova + done, gpa, 0, entry->flags};
+
+        if (!memory || memory->gpa > gpa) {
+            size = memory ? MIN(rest, memory->gpa - gpa) : rest;
+            viommui_refuse(shadow->host, NULL, VIOMMU_GUEST_INVALID,
+                           "IOVA 0x%" G_GINT64_MODIFIER "x leads to 0x%" G_GINT64_MODIFIER
+                           "x, which is no guest memory",
+                           piece.iova, gpa);
+            fail(gathering, piece.iova, VIOMMU_GUEST_INVALID);
+        } else {
+            size = MIN(rest, memory->size - (gpa - memory->gpa));
+            piece.size = size;
+            piece.flags &= memory->flags;
+            if (piece.flags)
+                add_piece(gathering, &piece, gpa != memory->gpa);
+        }
+        done += size;
+    }
+}
+
+static gboolean gather(const ViommuiShadowEntry *entry, void *visit_data)
+{
+    Gathering *gathering = visit_data;
+    ViommuiShadowEntry within = *entry;
+
+    gathering->first = MIN(gathering->first, entry->iova);
+    gathering->last = MAX(gathering->last, last_of(entry));
+    if (entry->iova > gathering->shadow->limit) {
+        viommui_refuse(gathering->shadow->host, NULL, VIOMMU_UNSUPPORTED,
+                       "IOVA 0x%" G_GINT64_MODIFIER "x is beyond 0x%" G_GINT64_MODIFIER
+                       "x, the last that the host maps",
+                       entry->iova, gathering->shadow->limit);
+        fail(gathering, entry->iova, VIOMMU_UNSUPPORTED);
+        return TRUE;
+    }
+    if (last_of(entry) > gathering->shadow->limit)
+        within.size = gathering->shadow->limit - entry->iova + 1;
+    cut(gathering, &within);
+    return TRUE;
+}
+
+/* The range, with all mappings whole that lie across its ends. */
+static void widen(const ViommuiShadow *shadow, guint64 *first, guint64 *last)
+{
+    GTreeNode *node = find(shadow, *first);
+
+    if (node)
+        *first = MIN(*first, ((ViommuiShadowEntry *)g_tree_node_value(node))->iova);
+    node = find(shadow, *last);
+    if (node) {
+        const ViommuiShadowEntry *entry = g_tree_node_value(node);
+
+        if (entry->iova <= *last)
+            *last = MAX(*last, last_of(entry));
+    }
+}
+
+/* Until neither a mapping nor a guest page reaches out of the range. */
+static gboolean gather_all(Gathering *gathering)
+{
+    const ViommuiShadowSource *source = &gathering->shadow->source;
+    guint64 first, last;
+
+    do {
+        widen(gathering->shadow, &gathering->first, &gathering->last);
+        first = gathering->first;
+        last = gathering->last;
+        g_array_set_size(gathering->pieces, 0);
+        if (!source->walk(first, last, gather, gathering, source->user_data))
+            return FALSE;
+    } while (gathering->first < first || gathering->last > last);
+    return TRUE;
+}
+
+/* --- sync -------------------------------------------------------------------------------
+ */
+
+/* The piece, from index *at on, in which an address lies; or NULL. */
+static const ViommuiShadowEntry *piece_of(const GArray *pieces, guint *at, guint64 iova)
+{
+    while (*at < pieces->len) {
+        const ViommuiShadowEntry *piece = &g_array_index(pieces, ViommuiShadowEntry, *at);
+
+        if (last_of(piece) >= iova)
+            return piece->iova <= iova ? piece : NULL;
+        ++*at;
+    }
+    return NULL;
+}
+
+/* All of the mapping is granted, by one piece or by several side by side. */
+static gboolean is_granted(const GArray *pieces, guint *at, const ViommuiShadowEntry *entry)
+{
+    guint64 iova = entry->iova;
+
+    for (;;) {
+        const ViommuiShadowEntry *piece = piece_of(pieces, at, iova);
+
+        if (!piece || piece->flags != entry->flags ||
+            piece->gpa + (iova - piece->iova) != entry->gpa + (iova - entry->iova))
+            return FALSE;
+        if (last_of(piece) >= last_of(entry))
+            return TRUE;
+        iova = last_of(piece) + 1;
+    }
+}
+
+/* What is not granted any more goes. */
+static ViommuResult take_back(Gathering *gathering)
+{
+    ViommuiShadow *shadow = gathering->shadow;
+    GTreeNode *node = find(shadow, gathering->first);
+    guint at = 0;
+
+    while (node) {
+        const ViommuiShadowEntry *entry = g_tree_node_value(node);
+
+        if (entry->iova > gathering->last)
+            break;
+        node = g_tree_node_next(node);
+        if (!is_granted(gathering->pieces, &at, entry)) {
+            ViommuResult result = unmap(shadow, entry);
+
+            if (result != VIOMMU_OK)
+                return result;
+        }
+    }
+    return VIOMMU_OK;
+}
+
+/* A piece, but for what is there already. */
+static void grant_piece(Gathering *gathering, const ViommuiShadowEntry *piece)
+{
+    ViommuiShadow *shadow = gathering->shadow;
+    guint64 iova = piece->iova, end = last_of(piece);
+
+    for (;;) {
+        GTreeNode *node = find(shadow, iova);
+        const ViommuiShadowEntry *there = node ? g_tree_node_value(node) : NULL;
+        guint64 gap_last = there && there->iova <= end ? there->iova - 1 : end;
+
+        if (!there || there->iova > iova) {
+            const ViommuiShadowEntry gap = {iova, piece->gpa + (iova - piece->iova),
+                                            gap_last - iova + 1, piece->flags};
+            ViommuResult result = map(shadow, &gap);
+
+            if (result != VIOMMU_OK)
+                fail(gathering, iova, result);
+        }
+        if (!there || there->iova > end || last_of(there) >= end)
+            return;
+        iova = last_of(there) + 1;
+    }
+}
+
+ViommuResult viommui_shadow_sync(ViommuiShadow *shadow, guint64 first, guint64 last)
+{
+    Gathering gathering = {.shadow = shadow, .first = first, .last = last};
+    g_autoptr(GArray) pieces = g_array_new(FALSE, FALSE, sizeof(ViommuiShadowEntry));
+    ViommuResult result;
+
+    gathering.pieces = pieces;
+    /* It may have changed with the devices, for which all of it is made. */
+    if (first == 0 && last == G_MAXUINT64)
+        shadow->limit = viommui_backend_table_get_last(shadow->viommu, shadow->table);
+    if (!gather_all(&gathering)) {
+        g_array_set_size(pieces, 0);
+        viommui_refuse(shadow->host, NULL, VIOMMU_GUEST_INVALID,
+                       "the guest's table is too large to be copied from IOVA "
+                       "0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x",
+                       gathering.first, gathering.last);
+        fail(&gathering, gathering.first, VIOMMU_GUEST_INVALID);
+    }
+    result = take_back(&gathering);
+    for (guint i = 0; i < pieces->len && result == VIOMMU_OK; i++)
+        grant_piece(&gathering, &g_array_index(pieces, ViommuiShadowEntry, i));
+    return result;
+}
+
+guint viommui_shadow_count(const ViommuiShadow *shadow)
+{
+    return g_tree_nnodes(shadow->mappings);
+}
+
+/* --- guest memory comes and goes --------------------------------------------------------
+ */
+
+void viommui_shadows_add_memory(ViommuHost *host)
+{
+    for (guint i = 0; i < host->shadows->len; i++) {
+        ViommuiShadow *shadow = host->shadows->pdata[i];
+
+        if (!shadow->lacks || !shadow->source.walk)
+            continue;
+        shadow->lacks = FALSE;
+        viommui_shadow_sync(shadow, 0, G_MAXUINT64);
+    }
+}
+
+static ViommuResult drop_memory(ViommuiShadow *shadow, guint64 gpa, guint64 size)
+{
+    GTreeNode *node = g_tree_node_first(shadow->mappings);
+
+    while (node) {
+        const ViommuiShadowEntry *entry = g_tree_node_value(node);
+
+        node = g_tree_node_next(node);
+        /* None lies across the end of a mapping of guest memory. */
+        if (entry->gpa - gpa < size) {
+            ViommuResult result = unmap(shadow, entry);
+
+            if (result != VIOMMU_OK)
+                return result;
+            shadow->lacks = TRUE;
+        }
+    }
+    return VIOMMU_OK;
+}
+
+gboolean viommui_shadows_drop_memory(ViommuHost *host, guint64 gpa, guint64 size,
+                                     GError **error)
+{
+    ViommuResult result = VIOMMU_OK;
+
+    viommui_begin_set_up(host);
+    for (guint i = 0; i < host->shadows->len && result == VIOMMU_OK; i++)
+        result = drop_memory(host->shadows->pdata[i], gpa, size);
+    return viommui_end_set_up(host, result, error,
+                              "a device still reaches guest-physical 0x%" G_GINT64_MODIFIER
+                              "x by a guest's table",
+                              gpa);
+}
+
+/* --- life -------------------------------------------------------------------------------
+ */
+
+ViommuResult viommui_shadow_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
+                                const ViommuiShadowSource *source,
+                                ViommuiShadow **ret_shadow)
+{
+    ViommuiShadow *shadow = g_new0(ViommuiShadow, 1);
+    guint32 hwpt;
+    ViommuResult result = viommui_backend_table_new(hv, device, &shadow->table, &hwpt);
+
+    if (result != VIOMMU_OK) {
+        g_free(shadow);
+        return result;
+    }
+    shadow->host = hv->host;
+    shadow->viommu = hv;
+    shadow->source = *source;
+    shadow->limit = viommui_backend_table_get_last(hv, shadow->table);
+    shadow->mappings = g_tree_new_full(compare_iova, NULL, NULL, g_free);
+    shadow->config = viommui_config_new_for_shadow(hv, shadow, hwpt);
+    g_ptr_array_add(hv->host->shadows, shadow);
+    *ret_shadow = shadow;
+    return VIOMMU_OK;
+}
+
+void viommui_shadow_destroy(ViommuiShadow *shadow)
+{
+    GTreeNode *node;
+
+    /* Nobody is attached: what the host keeps of it goes with the table at the latest. */
+    while ((node = g_tree_node_first(shadow->mappings)))
+        if (unmap(shadow, g_tree_node_value(node)) != VIOMMU_OK)
+            break;
+    g_ptr_array_remove_fast(shadow->host->shadows, shadow);
+    viommui_backend_table_free(shadow->viommu, shadow->table, shadow->config->hwpt);
+    g_tree_unref(shadow->mappings);
+    g_free(shadow);
+}
+
+void viommui_shadow_free(ViommuiShadow *shadow)
+{
+    if (!shadow)
+        return;
+    shadow->source.walk = NULL;
+    viommui_config_unref(shadow->config);
+}
+
+ViommuResult viommui_host_device_shadow(ViommuHostDevice *device, guint32 pasid,
+                                        ViommuiShadow *shadow, ViommuiOnFailure on_failure)
+{
+    return viommui_host_device_set_shadow(device, pasid, shadow->config, on_failure);
+}
