@@ -36,12 +36,13 @@ static int spy_close(void *data, int fd)
     return spy->under->ops->close(spy->under->data, fd);
 }
 
-static void change_hw_info(Spy *spy, struct iommu_hw_info *info)
+/* `room`: what the caller has for data; the kernel says in its place what there is. */
+static void change_hw_info(Spy *spy, struct iommu_hw_info *info, guint32 room)
 {
     struct iommu_hw_info_vtd *vtd = (struct iommu_hw_info_vtd *)(uintptr_t)info->data_uptr;
 
     info->out_capabilities &= ~spy->hidden_capabilities;
-    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || info->data_len < sizeof *vtd)
+    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || room < sizeof *vtd)
         return;
     spy->vtd.cap = vtd->cap_reg;
     spy->vtd.ecap = vtd->ecap_reg;
@@ -53,6 +54,8 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     Spy *spy = data;
     guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
+    guint32 room =
+        request == IOMMU_GET_HW_INFO ? ((struct iommu_hw_info *)arg)->data_len : 0;
     int err;
 
     if (!count) {
@@ -67,7 +70,7 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
     if (!err)
         err = -spy->under->ops->ioctl(spy->under->data, fd, request, arg);
     if (err <= 0 && request == IOMMU_GET_HW_INFO)
-        change_hw_info(spy, arg);
+        change_hw_info(spy, arg, room);
     return -err;
 }
 
