@@ -172,9 +172,8 @@ static void test_holes(VtdMachine *vm, Spy *spy)
 }
 
 /* One call for a flush, however many devices have the domain; none for others'. */
-static void test_costs(const Target *target)
+static void test_costs(const Target *target, Spy *spy)
 {
-    Spy *spy = (Spy *)&target->spy;
     VtdMachine vm;
 
     if (!target->bdfs[1]) {
@@ -217,7 +216,7 @@ int main(int argc, char **argv)
         test_convention(&vm, &target.spy);
         vtdm_clear(&vm);
     }
-    test_costs(&target);
+    test_costs(&target, &target.spy);
     target_clear(&target);
     return tap_done();
 }
