@@ -97,18 +97,21 @@ ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
                                         ViommuiAttachmentKind to,
                                         ViommuiOnFailure on_failure)
 {
-    ViommuResult result = check_pasid(device, pasid);
+    ViommuResult result;
     ViommuiSlot *slot;
 
+    /* What was never attached is blocked, whatever it is. */
+    if (to == VIOMMUI_BLOCKED && !viommui_slot_find(device, pasid))
+        return VIOMMU_OK;
+    result = check_pasid(device, pasid);
     if (result != VIOMMU_OK)
         return result;
     if (to == VIOMMUI_NESTED || to == VIOMMUI_SHADOW ||
         (to == VIOMMUI_IDENTITY && !device->viommu))
         return viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
                               "%s cannot be detached to attachment %d", device->name, to);
-    slot = to == VIOMMUI_BLOCKED ? viommui_slot_find(device, pasid)
-                                 : viommui_slot_obtain(device, pasid);
-    return slot ? viommui_slot_set(slot, to, on_failure) : VIOMMU_OK;
+    slot = viommui_slot_obtain(device, pasid);
+    return viommui_slot_set(slot, to, on_failure);
 }
 
 ViommuResult viommui_host_device_set_shadow(ViommuHostDevice *device, guint32 pasid,

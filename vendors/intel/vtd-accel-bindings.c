@@ -146,10 +146,10 @@ static ViommuResult follow_first_stage(ViommuVtdAccel *accel, ViommuiVtdBinding 
         .page_requests =
             binding->device->page_requests && binding->device->context.page_requests,
     };
+    ViommuHostDevice *device = binding->device->device;
     ViommuResult result;
 
-    if (!viommui_host_device_is_bound_to(binding->device->device, binding->pasid,
-                                         &stage1)) {
+    if (!viommui_host_device_is_bound_to(device, binding->pasid, &stage1)) {
         result = bind(accel, binding, &stage1, entry->did);
         if (result != VIOMMU_OK)
             return result;
@@ -159,7 +159,11 @@ static ViommuResult follow_first_stage(ViommuVtdAccel *accel, ViommuiVtdBinding 
         viommui_vtd_hwpt_join(accel, binding, entry->did, TRUE);
     }
     reindex(accel, binding, entry->did);
-    return VIOMMU_OK;
+    if (viommui_host_device_is_bound_to(device, binding->pasid, &stage1))
+        return VIOMMU_OK;
+    /* It came to others with a flush that the host failed, and is blocked again. */
+    viommui_vtd_hwpt_leave(accel, binding);
+    return VIOMMU_HOST_GONE;
 }
 
 static ViommuResult follow_pass_through(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
@@ -353,7 +357,12 @@ static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *bin
     if (binding->goal == VIOMMUI_GOAL_IDENTITY) {
         result = follow_pass_through(accel, binding, context->domain_id);
         set_settled(accel, binding, result == VIOMMU_OK);
-        binding->told = 0;
+        if (result == VIOMMU_OK)
+            binding->told = 0;
+        else if (context->entry[0] && /* else translation is off, and nobody to be told */
+                 !viommui_host_device_is_pending(binding->device->device, binding->pasid))
+            refuse(accel, binding, context_bytes(binding, bytes), FR_CONTEXT_INVALID,
+                   context->fault_disabled, result);
         return result;
     }
     if (binding->goal == VIOMMUI_GOAL_SECOND_STAGE)
