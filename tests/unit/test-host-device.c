@@ -123,8 +123,10 @@ static void test_states(Bench *b)
                                     &(ViommuiStage1){b->configs[0], CONFIG_SIZE, FALSE},
                                     VIOMMUI_KEEP_OLD),
            VIOMMU_UNSUPPORTED, "a PASID cannot be bound");
+    tap_is(viommui_host_device_detach(b->device, PASID, VIOMMUI_IDENTITY, VIOMMUI_KEEP_OLD),
+           VIOMMU_UNSUPPORTED, "... nor pass through");
     tap_is(viommui_host_device_detach(b->device, PASID, VIOMMUI_BLOCKED, VIOMMUI_KEEP_OLD),
-           VIOMMU_UNSUPPORTED, "... nor detached");
+           VIOMMU_OK, "... and is blocked, being attached nowhere");
     tap_is(replace(b, 1, VIOMMUI_KEEP_OLD), VIOMMU_OK, "replace by another");
     tap_is(lands(b), b->pages[1], "... takes effect");
     tap_is(replace(b, 0, VIOMMUI_KEEP_OLD), VIOMMU_OK, "and back");

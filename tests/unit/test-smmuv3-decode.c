@@ -216,7 +216,7 @@ static void test_command_fields(void)
 
 static void test_caps(void)
 {
-    ViommuHostDeviceInfo host = {.type = VIOMMU_IOMMU_ARM_SMMUV3};
+    ViommuHostDeviceInfo host = {.type = VIOMMU_IOMMU_ARM_SMMUV3, .can_nest = TRUE};
     g_autoptr(GError) error = NULL;
     guint32 idr[6];
 

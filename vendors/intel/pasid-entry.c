@@ -82,12 +82,24 @@ static void decode_second(guint64 cap, guint64 ecap, const guint64 *word,
         refuse(entry, FR_SM_PASID_RESERVED, "SSPTPTR", entry->table);
 }
 
+/* Of word 1; snooping is of walks and of pages, each where it is offered. */
+static guint64 reserved_in_word_1(guint64 ecap)
+{
+    guint64 mask = viommui_field_mask(PASID1_RESERVED);
+
+    if (!is_set(ecap, ECAP_SMPWCS))
+        mask |= viommui_field_mask(PASID1_PWSNP);
+    if (!is_set(ecap, ECAP_SC))
+        mask |= viommui_field_mask(PASID1_PGSNP);
+    return mask;
+}
+
 /* A word's bits that are reserved whatever the entry is; *ret_bits: those that are set. */
-static gboolean has_reserved_bits(const guint64 *word, guint64 *ret_bits)
+static gboolean has_reserved_bits(guint64 ecap, const guint64 *word, guint64 *ret_bits)
 {
     for (guint i = 0; i < PASID_ENTRY_WORDS; i++) {
         guint64 mask = i == 0   ? viommui_field_mask(PASID0_RESERVED)
-                       : i == 1 ? viommui_field_mask(PASID1_RESERVED)
+                       : i == 1 ? reserved_in_word_1(ecap)
                        : i == 2 ? 0
                                 : G_MAXUINT64;
 
@@ -103,7 +115,7 @@ static void decode_present(guint64 cap, guint64 ecap, const guint64 *word,
 {
     guint64 bits;
 
-    if (has_reserved_bits(word, &bits)) {
+    if (has_reserved_bits(ecap, word, &bits)) {
         refuse(entry, FR_SM_PASID_RESERVED, "reserved field", bits);
     } else if (entry->pgtt == PGTT_FIRST) {
         decode_first(cap, ecap, word, entry);

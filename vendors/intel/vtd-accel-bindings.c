@@ -453,16 +453,21 @@ static void set_table_pasid(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
     set_settled(accel, binding, settled);
 }
 
-static gboolean can_have_pasids(const ViommuiVtdDevice *device)
+/* PASIDs below this may have bindings: what the guest has enabled, of what the device has.
+ */
+static guint32 n_pasids(const ViommuiVtdDevice *device)
 {
-    return device->context.kind == VIOMMU_VTD_PASID_TABLE && device->context.n_pasids &&
-           viommu_host_device_get_info(device->device)->pasid_bits;
+    guint bits = MIN(viommu_host_device_get_info(device->device)->pasid_bits, PASID_BITS);
+
+    if (device->context.kind != VIOMMU_VTD_PASID_TABLE || !bits)
+        return 0;
+    return MIN(device->context.n_pasids, 1u << bits);
 }
 
 ViommuResult viommui_vtd_settle_pasid(ViommuVtdAccel *accel, ViommuiVtdDevice *device,
                                       guint32 pasid)
 {
-    gboolean may_be = can_have_pasids(device) && pasid < device->context.n_pasids;
+    gboolean may_be = pasid < n_pasids(device);
     ViommuiVtdBinding *binding =
         g_hash_table_lookup(device->pasids, GUINT_TO_POINTER(pasid));
     ViommuResult result;
@@ -506,7 +511,7 @@ ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice
     ViommuResult worst = VIOMMU_OK;
     guint32 pasid = 0;
 
-    if (!can_have_pasids(device))
+    if (!n_pasids(device))
         return VIOMMU_OK;
     /* The host has PASID 0 for requests without one, whose binding serves both then. */
     if (!device->context.rid_pasid)
@@ -514,6 +519,8 @@ ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice
     for (; config->find_pasid(device->rid, pasid, &pasid, config->user_data); pasid++) {
         ViommuResult result = VIOMMU_OK;
 
+        if (pasid >= n_pasids(device))
+            break;
         if (!g_hash_table_contains(device->pasids, GUINT_TO_POINTER(pasid)))
             result = viommui_vtd_settle_pasid(accel, device, pasid);
         worst = MIN(worst, result);
@@ -559,7 +566,7 @@ ViommuResult viommui_vtd_refresh_device(ViommuVtdAccel *accel, ViommuiVtdDevice 
                     context.kind == VIOMMU_VTD_PASID_TABLE ? context.rid_pasid : 0);
     result = viommui_vtd_settle(accel, &device->rid_binding);
     pasids = viommui_vtd_settle_pasids(accel, device);
-    if (can_have_pasids(device))
+    if (n_pasids(device))
         g_hash_table_add(accel->pasid_devices, device);
     else
         g_hash_table_remove(accel->pasid_devices, device);
