@@ -53,7 +53,7 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     Spy *spy = data;
     guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
-    int err;
+    int err, ret;
 
     if (!count) {
         count = g_new0(guint64, 1);
@@ -68,7 +68,10 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
         err = -spy->under->ops->ioctl(spy->under->data, fd, request, arg);
     if (err <= 0 && request == IOMMU_GET_HW_INFO)
         change_hw_info(spy, arg);
-    return -err;
+    ret = -err;
+    if (spy->answer)
+        spy->answer(spy->answer_data, request, arg, &ret);
+    return ret;
 }
 
 static ssize_t spy_read(void *data, int fd, void *buf, size_t size)
@@ -120,6 +123,28 @@ static int spy_list_dir(void *data, const char *path, char ***ret_names)
     return spy->under->ops->list_dir(spy->under->data, path, ret_names);
 }
 
+static int spy_mmap(void *data, int fd, int64_t offset, size_t size, int writable,
+                    void **ret_address)
+{
+    Spy *spy = data;
+    int ret = -check_failure(spy, 0);
+
+    if (ret == 0)
+        ret = spy->under->ops->mmap(spy->under->data, fd, offset, size, writable,
+                                    ret_address);
+    spy->n_mapped += ret == 0;
+    return ret;
+}
+
+static int spy_munmap(void *data, void *address, size_t size)
+{
+    Spy *spy = data;
+    int ret = spy->under->ops->munmap(spy->under->data, address, size);
+
+    spy->n_mapped -= ret == 0;
+    return ret;
+}
+
 static const ViommuSeamOps spy_ops = {
     .open = spy_open,
     .close = spy_close,
@@ -131,6 +156,8 @@ static const ViommuSeamOps spy_ops = {
     .poll = spy_poll,
     .read_link = spy_read_link,
     .list_dir = spy_list_dir,
+    .mmap = spy_mmap,
+    .munmap = spy_munmap,
 };
 
 void spy_init(Spy *spy, const ViommuSeam *under)
