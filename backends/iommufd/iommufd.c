@@ -102,15 +102,12 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
 
 void viommui_iommufd_set_error(GError **error, int err, const char *format, ...)
 {
-    ViommuResult result = viommui_iommufd_classify(VIOMMUI_CALL_SET_UP, err);
-    g_autofree char *what = NULL;
     va_list args;
 
     va_start(args, format);
-    what = g_strdup_vprintf(format, args);
+    viommui_set_call_error(error, viommui_iommufd_classify(VIOMMUI_CALL_SET_UP, err), err,
+                           format, args);
     va_end(args);
-    g_set_error(error, VIOMMU_ERROR, viommui_result_to_error(result), "%s: %s", what,
-                g_strerror(err));
 }
 
 const ViommuiBackendOps viommui_iommufd_ops = {

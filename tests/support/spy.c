@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "spy.h"
 
+#include <errno.h>
 #include <linux/iommufd.h>
 
 /* 0, or the errno that this call is to fail with. */
@@ -26,6 +27,8 @@ static int spy_open(void *data, const char *path, int flags)
     Spy *spy = data;
     int err = check_failure(spy, 0);
 
+    if (spy->hide_sysfs && g_str_has_prefix(path, "/sys/"))
+        return -ENOENT;
     return err ? -err : spy->under->ops->open(spy->under->data, path, flags);
 }
 
@@ -41,7 +44,8 @@ static void change_hw_info(Spy *spy, struct iommu_hw_info *info)
     struct iommu_hw_info_vtd *vtd = (struct iommu_hw_info_vtd *)(uintptr_t)info->data_uptr;
 
     info->out_capabilities &= ~spy->hidden_capabilities;
-    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || info->data_len < sizeof *vtd)
+    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || !vtd ||
+        info->data_len < sizeof *vtd)
         return;
     spy->vtd.cap = vtd->cap_reg;
     spy->vtd.ecap = vtd->ecap_reg;
@@ -113,6 +117,8 @@ static ssize_t spy_read_link(void *data, const char *path, char *buf, size_t siz
 {
     Spy *spy = data;
 
+    if (spy->hide_sysfs)
+        return -ENOENT;
     return spy->under->ops->read_link(spy->under->data, path, buf, size);
 }
 
@@ -120,6 +126,8 @@ static int spy_list_dir(void *data, const char *path, char ***ret_names)
 {
     Spy *spy = data;
 
+    if (spy->hide_sysfs)
+        return -ENOENT;
     return spy->under->ops->list_dir(spy->under->data, path, ret_names);
 }
 

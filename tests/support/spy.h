@@ -27,6 +27,7 @@ typedef struct {
     /* Sees, and may change, what an ioctl has answered; NULL: nobody does. */
     void (*answer)(void *user_data, unsigned long request, void *arg, int *ret);
     void *answer_data;
+    gboolean hide_sysfs;         /* as in a sandbox: neither /sys nor /proc is there */
     guint64 hidden_capabilities; /* not told by IOMMU_GET_HW_INFO */
     struct {
         guint64 cap, ecap; /* as a VT-d unit last told */
