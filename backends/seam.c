@@ -14,6 +14,7 @@
 #include <glib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static int system_open(void *data, const char *path, int flags)
@@ -111,6 +112,25 @@ static int system_list_dir(void *data, const char *path, char ***ret_names)
     return 0;
 }
 
+static int system_mmap(void *data, int fd, int64_t offset, size_t size, int writable,
+                       void **ret_address)
+{
+    void *address =
+        mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, offset);
+
+    (void)data;
+    if (address == MAP_FAILED)
+        return -errno;
+    *ret_address = address;
+    return 0;
+}
+
+static int system_munmap(void *data, void *address, size_t size)
+{
+    (void)data;
+    return munmap(address, size) < 0 ? -errno : 0;
+}
+
 static const ViommuSeamOps system_ops = {
     .open = system_open,
     .close = system_close,
@@ -122,6 +142,8 @@ static const ViommuSeamOps system_ops = {
     .poll = system_poll,
     .read_link = system_read_link,
     .list_dir = system_list_dir,
+    .mmap = system_mmap,
+    .munmap = system_munmap,
 };
 
 const ViommuSeam *viommu_seam_system(void)
@@ -158,6 +180,17 @@ int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, vo
     memcpy(input, arg, size);
     while (worth_another_try(ret = seam->ops->ioctl(seam->data, fd, request, arg), &tries))
         memcpy(arg, input, size);
+    return ret;
+}
+
+int viommui_seam_ioctl_number(const ViommuSeam *seam, int fd, unsigned long request,
+                              unsigned long number)
+{
+    int ret, tries = 0;
+
+    do
+        ret = seam->ops->ioctl(seam->data, fd, request, GSIZE_TO_POINTER(number));
+    while (worth_another_try(ret, &tries));
     return ret;
 }
 

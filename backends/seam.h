@@ -15,6 +15,9 @@ int viommui_seam_open(const ViommuSeam *seam, const char *path, int flags);
  */
 int viommui_seam_ioctl(const ViommuSeam *seam, int fd, unsigned long request, void *arg,
                        size_t size);
+/* The same with a number in place of a pointer. */
+int viommui_seam_ioctl_number(const ViommuSeam *seam, int fd, unsigned long request,
+                              unsigned long number);
 /* All of a message that is taken whole or not at all: 0, or a negated errno. */
 int viommui_seam_write(const ViommuSeam *seam, int fd, const void *message, size_t size);
 

@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "vfio.h"
@@ -374,6 +375,43 @@ static int seam_list_dir(void *data, const char *path, char ***ret_names)
     return (int)leave(emulator, viommui_emu_sysfs_list_dir(emulator, path, ret_names));
 }
 
+static int map_real(int fd, int64_t offset, size_t size, int writable, void **ret_address)
+{
+    void *address =
+        mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, offset);
+
+    if (address == MAP_FAILED) {
+        return -errno;
+    }
+    *ret_address = address;
+    return 0;
+}
+
+/* Of the caller's own memory files: nothing that is emulated can be mapped. */
+static int seam_mmap(void *data, int fd, int64_t offset, size_t size, int writable,
+                     void **ret_address)
+{
+    ViommuEmulator *emulator = data;
+    int ret = enter(emulator, VIOMMU_EMULATOR_CALL_ANY, 0, fd);
+
+    if (ret < 0) {
+        return ret;
+    }
+    if (viommui_emu_fd_find(emulator, fd)) {
+        return (int)leave(emulator, -ENODEV);
+    }
+    return (int)leave(emulator, ret_address
+                                    ? map_real(fd, offset, size, writable, ret_address)
+                                    : -EFAULT);
+}
+
+/* Nothing of the emulator's: neither counted nor failed. */
+static int seam_munmap(void *data, void *address, size_t size)
+{
+    (void)data;
+    return munmap(address, size) < 0 ? -errno : 0;
+}
+
 static const ViommuSeamOps seam_ops = {
     .open = seam_open,
     .close = seam_close,
@@ -385,6 +423,8 @@ static const ViommuSeamOps seam_ops = {
     .poll = seam_poll,
     .read_link = seam_read_link,
     .list_dir = seam_list_dir,
+    .mmap = seam_mmap,
+    .munmap = seam_munmap,
 };
 
 const ViommuSeamOps *viommui_emu_seam_ops(void)

@@ -124,7 +124,7 @@ gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSou
     opened = viommui_iommufd_find_path(space->seam, device->fd);
     if (group == VIOMMU_GROUP_ASK)
         group = viommui_iommufd_find_group(space->seam, opened ? opened : path);
-    device->reserved = viommui_iommufd_find_reserved(space->seam, group);
+    device->reserved = viommui_find_reserved(space->seam, group);
     info.devid = device->devid;
     info.reserved = (const ViommuReservedRegion *)(void *)device->reserved->data;
     info.n_reserved = device->reserved->len;

@@ -53,13 +53,22 @@ static gboolean is_attach(ViommuiCall call)
 static gboolean is_about_arguments(ViommuiCall call)
 {
     return call == VIOMMUI_CALL_INVALIDATE || call == VIOMMUI_CALL_PAGE_RESPONSE ||
-           call == VIOMMUI_CALL_DIRTY || call == VIOMMUI_CALL_TABLE_MAP;
+           call == VIOMMUI_CALL_DIRTY;
+}
+
+/* What is to be mapped, and where, comes from the guest's tables. */
+static gboolean is_bad_mapping(int err)
+{
+    return err == EINVAL || err == EOVERFLOW || err == ENOENT || err == EPERM ||
+           err == EEXIST;
 }
 
 ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
 {
     if (call == VIOMMUI_CALL_SET_UP)
         return classify_set_up(err);
+    if (call == VIOMMUI_CALL_TABLE_MAP && is_bad_mapping(err))
+        return VIOMMU_GUEST_INVALID;
     switch (err) {
     case EINTR:
     case EAGAIN:
@@ -93,15 +102,12 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
 
 void viommui_iommufd_set_error(GError **error, int err, const char *format, ...)
 {
-    ViommuResult result = viommui_iommufd_classify(VIOMMUI_CALL_SET_UP, err);
-    g_autofree char *what = NULL;
     va_list args;
 
     va_start(args, format);
-    what = g_strdup_vprintf(format, args);
+    viommui_set_call_error(error, viommui_iommufd_classify(VIOMMUI_CALL_SET_UP, err), err,
+                           format, args);
     va_end(args);
-    g_set_error(error, VIOMMU_ERROR, viommui_result_to_error(result), "%s: %s", what,
-                g_strerror(err));
 }
 
 const ViommuiBackendOps viommui_iommufd_ops = {

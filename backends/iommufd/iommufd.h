@@ -7,12 +7,15 @@
  * VFIO cdev and its vDEVICE), viommu.c (nesting parent, vIOMMU, nested HWPTs,
  * invalidation), table.c (address spaces of
  * their own), dirty.c (what a parent records), veventq.c, fault-queue.c; find.c knows
- * sysfs, smmuv3.c and vtd.c what is particular to those, and iommufd.c holds the ops.
+ * where cdevs are, smmuv3.c and vtd.c what is particular to those, and iommufd.c holds the
+ * ops.
  *
  * Up the path: core/backend.h. Down the path: the seam. ioctl semantics: the kernel's
  * include/uapi/linux/iommufd.h and vfio.h, Linux 7.3.
  */
 
+#include "backends/error.h"
+#include "backends/find.h"
 #include "backends/seam.h"
 #include "core/backend.h"
 
@@ -90,8 +93,6 @@ char *viommui_iommufd_find_cdev(const ViommuSeam *seam, const char *bdf, GError 
 char *viommui_iommufd_find_path(const ViommuSeam *seam, int fd);
 /* The number of the IOMMU group of the device behind a cdev, or VIOMMU_GROUP_ASK. */
 int viommui_iommufd_find_group(const ViommuSeam *seam, const char *cdev_path);
-/* The regions that a group reserves; empty where that cannot be read. */
-GArray *viommui_iommufd_find_reserved(const ViommuSeam *seam, int group);
 
 /* --- device.c --- */
 gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSource *source,

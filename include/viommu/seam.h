@@ -43,6 +43,13 @@ typedef struct {
      * NULL-terminated array that the caller frees with g_strfreev().
      */
     int (*list_dir)(void *data, const char *path, char ***ret_names);
+    /*
+     * mmap(2), MAP_SHARED, for reading and where asked for writing, of a descriptor that
+     * is the VMM's: guest memory (viommu_host_map_fd()).
+     */
+    int (*mmap)(void *data, int fd, int64_t offset, size_t size, int writable,
+                void **ret_address);
+    int (*munmap)(void *data, void *address, size_t size);
 } ViommuSeamOps;
 
 /* A seam is its calls and what they work on; whoever made it keeps both alive. */

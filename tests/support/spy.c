@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "spy.h"
 
+#include <errno.h>
 #include <linux/iommufd.h>
 
 /* 0, or the errno that this call is to fail with. */
@@ -26,6 +27,8 @@ static int spy_open(void *data, const char *path, int flags)
     Spy *spy = data;
     int err = check_failure(spy, 0);
 
+    if (spy->hide_sysfs && g_str_has_prefix(path, "/sys/"))
+        return -ENOENT;
     return err ? -err : spy->under->ops->open(spy->under->data, path, flags);
 }
 
@@ -42,7 +45,7 @@ static void change_hw_info(Spy *spy, struct iommu_hw_info *info, guint32 room)
     struct iommu_hw_info_vtd *vtd = (struct iommu_hw_info_vtd *)(uintptr_t)info->data_uptr;
 
     info->out_capabilities &= ~spy->hidden_capabilities;
-    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || room < sizeof *vtd)
+    if (info->out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD || !vtd || room < sizeof *vtd)
         return;
     spy->vtd.cap = vtd->cap_reg;
     spy->vtd.ecap = vtd->ecap_reg;
@@ -56,7 +59,7 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
     guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
     guint32 room =
         request == IOMMU_GET_HW_INFO ? ((struct iommu_hw_info *)arg)->data_len : 0;
-    int err;
+    int err, ret;
 
     if (!count) {
         count = g_new0(guint64, 1);
@@ -71,7 +74,10 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
         err = -spy->under->ops->ioctl(spy->under->data, fd, request, arg);
     if (err <= 0 && request == IOMMU_GET_HW_INFO)
         change_hw_info(spy, arg, room);
-    return -err;
+    ret = -err;
+    if (spy->answer)
+        spy->answer(spy->answer_data, request, arg, &ret);
+    return ret;
 }
 
 static ssize_t spy_read(void *data, int fd, void *buf, size_t size)
@@ -113,6 +119,8 @@ static ssize_t spy_read_link(void *data, const char *path, char *buf, size_t siz
 {
     Spy *spy = data;
 
+    if (spy->hide_sysfs)
+        return -ENOENT;
     return spy->under->ops->read_link(spy->under->data, path, buf, size);
 }
 
@@ -120,7 +128,31 @@ static int spy_list_dir(void *data, const char *path, char ***ret_names)
 {
     Spy *spy = data;
 
+    if (spy->hide_sysfs)
+        return -ENOENT;
     return spy->under->ops->list_dir(spy->under->data, path, ret_names);
+}
+
+static int spy_mmap(void *data, int fd, int64_t offset, size_t size, int writable,
+                    void **ret_address)
+{
+    Spy *spy = data;
+    int ret = -check_failure(spy, 0);
+
+    if (ret == 0)
+        ret = spy->under->ops->mmap(spy->under->data, fd, offset, size, writable,
+                                    ret_address);
+    spy->n_mapped += ret == 0;
+    return ret;
+}
+
+static int spy_munmap(void *data, void *address, size_t size)
+{
+    Spy *spy = data;
+    int ret = spy->under->ops->munmap(spy->under->data, address, size);
+
+    spy->n_mapped -= ret == 0;
+    return ret;
 }
 
 static const ViommuSeamOps spy_ops = {
@@ -134,6 +166,8 @@ static const ViommuSeamOps spy_ops = {
     .poll = spy_poll,
     .read_link = spy_read_link,
     .list_dir = spy_list_dir,
+    .mmap = spy_mmap,
+    .munmap = spy_munmap,
 };
 
 void spy_init(Spy *spy, const ViommuSeam *under)

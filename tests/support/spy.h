@@ -7,13 +7,14 @@
 
 /*
  * A seam laid over another, that counts calls and can make one fail: on the emulator and on
- * the kernel alike. Only ioctls and opens fail; what fails is not passed on.
+ * the kernel alike. Only ioctls, opens and maps fail; what fails is not passed on.
  */
 typedef struct {
     ViommuSeam seam; /* hand this one out */
     const ViommuSeam *under;
     GHashTable *counts;         /* ioctl request -> number of calls */
-    guint64 n_calls;            /* ioctls and opens */
+    guint64 n_calls;            /* ioctls, opens and maps */
+    guint n_mapped;             /* maps that are not unmapped yet */
     guint64 fail_at;            /* the nth from the last spy_fail_...; 0: none */
     unsigned long fail_request; /* 0: any */
     int fail_errno;
@@ -23,6 +24,10 @@ typedef struct {
     unsigned long swallow_request;
     guint64 swallow_every; /* 0: none */
     guint64 n_swallowable;
+    /* Sees, and may change, what an ioctl has answered; NULL: nobody does. */
+    void (*answer)(void *user_data, unsigned long request, void *arg, int *ret);
+    void *answer_data;
+    gboolean hide_sysfs;         /* as in a sandbox: neither /sys nor /proc is there */
     guint64 hidden_capabilities; /* not told by IOMMU_GET_HW_INFO */
     struct {
         guint64 cap, ecap; /* as a VT-d unit last told */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
@@ -243,6 +244,34 @@ static void test_compat(Host *host)
     host_close(host, iommufd);
 }
 
+/* The caller's memory files are mapped, and nothing that is emulated. */
+static void test_mmap(Host *host)
+{
+    const ViommuSeamOps *ops = host->seam->ops;
+    int memfd = memfd_create("test", MFD_CLOEXEC);
+    int iommufd = host_open(host, "/dev/iommu");
+    void *first, *second;
+
+    tap_is(ftruncate(memfd, 2 * PAGE), 0, "a memory file");
+    tap_is(ops->mmap(host->seam->data, memfd, PAGE, PAGE, TRUE, &first), 0,
+           "... is mapped");
+    tap_is(ops->mmap(host->seam->data, memfd, 0, 2 * PAGE, FALSE, &second), 0,
+           "... and again");
+    *(guint8 *)first = 7;
+    tap_is(((guint8 *)second)[PAGE], 7, "... shared, from its offset on");
+    tap_is(ops->munmap(host->seam->data, first, PAGE), 0, "it is unmapped");
+    tap_is(ops->munmap(host->seam->data, second, 2 * PAGE), 0, "... both times");
+    tap_is(ops->mmap(host->seam->data, iommufd, 0, PAGE, TRUE, &first), -ENODEV,
+           "an emulated file cannot be");
+    tap_is(ops->mmap(host->seam->data, memfd, 8, PAGE, TRUE, &first), -EINVAL,
+           "nor a part of a page");
+    viommu_emulator_fail_call(host->emulator, VIOMMU_EMULATOR_CALL_ANY, 1, ENOMEM, FALSE);
+    tap_is(ops->mmap(host->seam->data, memfd, 0, PAGE, TRUE, &first), -ENOMEM,
+           "it fails on demand");
+    host_close(host, iommufd);
+    close(memfd);
+}
+
 int main(void)
 {
     Host host;
@@ -253,6 +282,7 @@ int main(void)
     test_two_iommus(&host);
     test_exclusion(&host);
     test_compat(&host);
+    test_mmap(&host);
     tap_is(viommu_emulator_count_objects(host.emulator, VIOMMU_EMULATOR_OBJECT_FD), 0,
            "no descriptor is left");
     host_clear(&host);

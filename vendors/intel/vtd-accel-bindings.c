@@ -453,8 +453,7 @@ static void set_table_pasid(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
     set_settled(accel, binding, settled);
 }
 
-/* PASIDs below this may have bindings: what the guest has enabled, of what the device has.
- */
+/* PASIDs below this may have bindings: the guest enables them, the device has them. */
 static guint32 n_pasids(const ViommuiVtdDevice *device)
 {
     guint bits = MIN(viommu_host_device_get_info(device->device)->pasid_bits, PASID_BITS);
