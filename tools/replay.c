@@ -16,7 +16,7 @@
 typedef struct {
     gboolean json;
     gboolean verbose;
-    gboolean self_check;
+    TraceOptions trace;
 } Options;
 
 static gboolean parse(int *argc, char ***argv, Options *options, GError **error)
@@ -25,8 +25,13 @@ static gboolean parse(int *argc, char ***argv, Options *options, GError **error)
         {"json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose,
          "Name every difference, not the first few of a recording only", NULL},
-        {"self-check", 0, 0, G_OPTION_ARG_NONE, &options->self_check,
+        {"self-check", 0, 0, G_OPTION_ARG_NONE, &options->trace.self_check,
          "Play nothing: hold each recording against a walk of its own tables", NULL},
+        {"backend", 'b', 0, G_OPTION_ARG_STRING, &options->trace.backend,
+         "The library's backend (default: its first)", "NAME"},
+        {"no-nesting", 0, 0, G_OPTION_ARG_NONE, &options->trace.no_nesting,
+         "Have the host's IOMMU be one that cannot nest: copies serve, or nothing does",
+         NULL},
         {NULL, 0, 0, 0, NULL, NULL, NULL},
     };
     g_autoptr(GOptionContext) context = g_option_context_new(
@@ -129,7 +134,7 @@ static int play(const Options *options, const char *path, guint64 totals[TRACE_N
     g_autoptr(TraceResult) result = trace_result_new(options->verbose);
     g_autoptr(GError) error = NULL;
 
-    trace_play(path, options->self_check, result, &error);
+    trace_play(path, &options->trace, result, &error);
     if (options->json)
         print_json(path, result, error, first);
     else

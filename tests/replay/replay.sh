@@ -14,6 +14,11 @@ trap 'rm -r "$dir"' EXIT
 has_vendor() {
     "$viommu" --version | grep -Eq "^vendors:.*\b$1\b"
 }
+# Hosts that cannot nest: what to ask for.
+unnested=()
+for backend in $("$viommu" --version | sed -n 's/^backends: //p' | tr -d ,); do
+    unnested+=("--no-nesting --backend $backend")
+done
 # replay STATUS NAME ARGUMENT...: the exit status is this; output to $dir/out and $dir/err
 replay() {
     local want=$1 name=$2

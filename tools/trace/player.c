@@ -116,6 +116,7 @@ static gboolean make_host(TracePlayer *player, GError **error)
 {
     ViommuHostConfig config = VIOMMU_HOST_CONFIG_INIT;
 
+    config.backend = player->options->backend;
     config.seam = viommu_emulator_get_seam(player->emulator);
     player->host = viommu_host_new(&config, error);
     if (!player->host)
@@ -185,7 +186,7 @@ static void check_unmapped(guint32 sid, guint64 iova, guint perms, gboolean clea
 static char *fault_probe(guint32 sid, guint64 iova, gboolean write, gpointer user_data);
 
 static gpointer create(const TraceSurvey *survey, const TraceMemory *memory,
-                       TraceResult *result, GError **error)
+                       const TraceOptions *options, TraceResult *result, GError **error)
 {
     const TraceTablesOps *tables_ops = survey->vendor->tables;
     g_autoptr(TracePlayer) player = g_new0(TracePlayer, 1);
@@ -193,6 +194,7 @@ static gpointer create(const TraceSurvey *survey, const TraceMemory *memory,
     player->survey = survey;
     player->ops = survey->vendor->unit;
     player->memory = memory;
+    player->options = options;
     player->result = result;
     player->devices = g_ptr_array_new_with_free_func(device_free);
     player->by_sid = g_hash_table_new(NULL, NULL);

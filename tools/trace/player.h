@@ -29,6 +29,7 @@ typedef struct {
     const TraceSurvey *survey;
     const TraceUnitOps *ops;
     const TraceMemory *memory;
+    const TraceOptions *options;
     TraceResult *result;
     guint64 line; /* the one being played */
 

@@ -17,10 +17,11 @@ typedef struct {
 } Check;
 
 static gpointer create(const TraceSurvey *survey, const TraceMemory *memory,
-                       TraceResult *result, GError **error)
+                       const TraceOptions *options, TraceResult *result, GError **error)
 {
     Check *check = g_new0(Check, 1);
 
+    (void)options;
     (void)error;
     check->ops = survey->vendor->tables;
     check->tables = check->ops->create(survey, memory);

@@ -35,6 +35,11 @@ static gboolean create(TracePlayer *player, const ViommuServices *services, GErr
     Unit *unit = g_new0(Unit, 1);
 
     player->unit = unit;
+    if (player->options->no_nesting) {
+        g_set_error(error, TRACE_ERROR, TRACE_ERROR_UNSUPPORTED,
+                    "an SMMUv3 is not emulated without nesting");
+        return FALSE;
+    }
     smmuv3_offer_host(&host);
     player->iommu = viommu_emulator_add_smmuv3(player->emulator, &host);
     smmuv3_offer_config(player->survey, &config);

@@ -53,11 +53,12 @@ static gboolean scout(TraceSurvey *survey, GError **error)
 }
 
 static gboolean play_survey(const TraceSurvey *survey, const TracePlayerOps *ops,
-                            TraceResult *result, GError **error)
+                            const TraceOptions *options, TraceResult *result,
+                            GError **error)
 {
     g_autoptr(TraceMemory) memory =
         trace_memory_new(survey->cover, &survey->vendor->msi_window, error);
-    gpointer player = memory ? ops->create(survey, memory, result, error) : NULL;
+    gpointer player = memory ? ops->create(survey, memory, options, result, error) : NULL;
     gboolean ok = player && trace_survey_play(survey, memory, ops, player, result, error);
 
     if (player)
@@ -65,7 +66,7 @@ static gboolean play_survey(const TraceSurvey *survey, const TracePlayerOps *ops
     return ok;
 }
 
-gboolean trace_play(const char *path, gboolean self_check, TraceResult *result,
+gboolean trace_play(const char *path, const TraceOptions *options, TraceResult *result,
                     GError **error)
 {
     g_autoptr(TraceSurvey) survey = trace_survey_new(path, error);
@@ -74,13 +75,14 @@ gboolean trace_play(const char *path, gboolean self_check, TraceResult *result,
         return FALSE;
     result->vendor = survey->vendor->name;
     result->guest = g_strdup(survey->guest);
-    if (self_check)
-        return play_survey(survey, &trace_self_check, result, error);
+    if (options->self_check)
+        return play_survey(survey, &trace_self_check, options, result, error);
     if (!survey->vendor->unit) {
         g_set_error(error, TRACE_ERROR, TRACE_ERROR_UNSUPPORTED,
                     "%s: a recording of vendor \"%s\" (%s), which this build is without",
                     path, survey->vendor->name, survey->vendor->title);
         return FALSE;
     }
-    return scout(survey, error) && play_survey(survey, &trace_player, result, error);
+    return scout(survey, error) &&
+           play_survey(survey, &trace_player, options, result, error);
 }

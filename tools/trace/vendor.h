@@ -45,10 +45,17 @@ gboolean trace_survey_get_read(const TraceSurvey *survey, guint64 offset,
 guint64 trace_survey_get_wide(const TraceSurvey *survey, guint64 offset,
                               guint64 *ret_known);
 
+/* How to play. */
+typedef struct {
+    gboolean self_check; /* against itself, and nothing of what follows */
+    const char *backend; /* the library's; NULL: its default */
+    gboolean no_nesting; /* the host's IOMMU is one without */
+} TraceOptions;
+
 typedef struct {
     /* Mandatory. NULL with an error when there is no playing it. */
     gpointer (*create)(const TraceSurvey *survey, const TraceMemory *memory,
-                       TraceResult *result, GError **error);
+                       const TraceOptions *options, TraceResult *result, GError **error);
     /*
      * Mandatory. One event; P and S are in memory when it is called for what follows them,
      * and it is not called for them. A P that follows a W belongs to what that W made
@@ -89,7 +96,7 @@ struct TraceVendor {
 const TraceVendor *trace_vendor_find(const char *name);
 
 /* Play a whole recording. FALSE: unreadable or garbled, or it cannot be played. */
-gboolean trace_play(const char *path, gboolean self_check, TraceResult *result,
+gboolean trace_play(const char *path, const TraceOptions *options, TraceResult *result,
                     GError **error);
 
 extern const TracePlayerOps trace_self_check;

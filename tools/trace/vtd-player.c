@@ -18,6 +18,7 @@
 
 /* Pages that one translation is followed over, beyond what was recorded. */
 enum { MAX_PAGES = 1024 };
+#define ECAP_NEST (1ULL << 26)
 
 typedef struct {
     ViommuVtd *vtd;
@@ -103,6 +104,8 @@ static gboolean create(TracePlayer *player, const ViommuServices *services, GErr
 
     player->unit = unit;
     viommu_emulator_vtd_defaults(&host);
+    if (player->options->no_nesting)
+        host.ecap &= ~ECAP_NEST;
     player->iommu = viommu_emulator_add_vtd(player->emulator, &host);
     vtd_offer_config(player->survey, &config);
     unit->vtd = viommu_vtd_new(&config, error);
