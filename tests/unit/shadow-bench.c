@@ -241,7 +241,8 @@ static void look(void *user_data)
     ShadowBench *b = user_data;
 
     for (guint i = 0; i < b->n_devices; i++)
-        look_at_device(b, i);
+        if (!b->is_elsewhere[i])
+            look_at_device(b, i);
 }
 
 /* What a sync of this range is to come to. */

@@ -23,7 +23,9 @@ enum { SB_RAM = 0x1000000, SB_LOW_SIZE = 0x400000, SB_NEXT_SIZE = 0x100000 };
 enum { SB_NEXT_RAM = SB_RAM + SB_LOW_SIZE, SB_NOWHERE = SB_NEXT_RAM + SB_NEXT_SIZE };
 enum { SB_ROM_RAM = 0x2000000, SB_ROM_SIZE = 0x10000, SB_BIG_SIZE = 0x40000000 };
 #define SB_BIG_RAM 0x80000000ull
-enum { SB_R = VIOMMU_MAP_READ, SB_W = VIOMMU_MAP_WRITE, SB_RW = SB_R | SB_W };
+#define SB_R       VIOMMU_MAP_READ
+#define SB_W       VIOMMU_MAP_WRITE
+#define SB_RW      ((ViommuMapFlags)(VIOMMU_MAP_READ | VIOMMU_MAP_WRITE))
 /* Where the tests' tables mostly are, and the host's limit: of 48 bits, or half of that. */
 #define SB_IOVA 0x4000000000ull
 enum { SB_BITS = 48 };
@@ -86,6 +88,7 @@ struct ShadowBench {
     gboolean either[SB_WATCHED]; /* out of the range: as one was or will be, each alone */
     gboolean had[SB_DEVICES];    /* the shadow, before; and will */
     gboolean gets[SB_DEVICES];
+    gboolean is_elsewhere[SB_DEVICES]; /* it has another shadow, and is not looked at */
     char *wrong;
 };
 

@@ -396,8 +396,7 @@ static void test_scattered(const ShadowBenchOptions *options)
 
     sb_init(&b, options);
     for (guint i = 0; i < PAGES; i++) {
-        const ViommuiShadowEntry entry = {iova(i), ram(2 * i % 1024), SB_PAGE,
-                                          (ViommuMapFlags)SB_RW};
+        const ViommuiShadowEntry entry = {iova(i), ram(2 * i % 1024), SB_PAGE, SB_RW};
 
         g_array_append_val(b.entries, entry);
     }
