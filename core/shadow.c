@@ -92,24 +92,40 @@ typedef struct {
     GArray *pieces; /* ViommuiShadowEntry */
     guint64 first;  /* of all that was visited, and of the range */
     guint64 last;
+    guint64 max_pieces;
     gboolean failed;
 } Gathering;
 
-/* The first failure of a sync is told; one cause mostly makes many. */
-static void fail(Gathering *gathering, guint64 iova, ViommuResult result)
+/* The first failure of a sync is told, here and in words: one cause mostly makes many. */
+static gboolean fail(Gathering *gathering, guint64 iova, ViommuResult result)
 {
     ViommuiShadow *shadow = gathering->shadow;
+    gboolean is_first = !gathering->failed;
 
     shadow->lacks = TRUE;
-    if (gathering->failed)
-        return;
     gathering->failed = TRUE;
-    shadow->source.failed(iova, result, shadow->source.user_data);
+    if (is_first)
+        shadow->source.failed(iova, result, shadow->source.user_data);
+    return is_first;
 }
 
-/* Joined with the piece before it, where that leads on to it. */
-static void add_piece(Gathering *gathering, const ViommuiShadowEntry *piece,
-                      gboolean may_join)
+/*
+ * As many as a guest needs that grants each of its pages, and no two of them side by side.
+ * A guest may have few tables stand for many, and what is gathered is this process's.
+ */
+static guint64 count_max_pieces(const ViommuHost *host)
+{
+    enum { AT_LEAST = 1 << 16, PAGE_BITS = 12 };
+    guint64 n = AT_LEAST;
+
+    for (guint i = 0; i < host->mappings->len; i++)
+        n += g_array_index(host->mappings, ViommuiMapping, i).size >> PAGE_BITS;
+    return n;
+}
+
+/* Joined with the piece before it, where that leads on to it. FALSE: there are too many. */
+static gboolean add_piece(Gathering *gathering, const ViommuiShadowEntry *piece,
+                          gboolean may_join)
 {
     ViommuiShadowEntry *before = gathering->pieces->len
                                      ? &g_array_index(gathering->pieces, ViommuiShadowEntry,
@@ -117,14 +133,27 @@ static void add_piece(Gathering *gathering, const ViommuiShadowEntry *piece,
                                      : NULL;
 
     if (may_join && before && before->iova + before->size == piece->iova &&
-        before->gpa + before->size == piece->gpa && before->flags == piece->flags)
+        before->gpa + before->size == piece->gpa && before->flags == piece->flags) {
         before->size += piece->size;
-    else
-        g_array_append_vals(gathering->pieces, piece, 1);
+        return TRUE;
+    }
+    if (gathering->pieces->len >= gathering->max_pieces)
+        return FALSE;
+    g_array_append_vals(gathering->pieces, piece, 1);
+    return TRUE;
+}
+
+static void fail_no_memory(Gathering *gathering, const ViommuiShadowEntry *piece)
+{
+    if (fail(gathering, piece->iova, VIOMMU_GUEST_INVALID))
+        viommui_refuse(gathering->shadow->host, NULL, VIOMMU_GUEST_INVALID,
+                       "IOVA 0x%" G_GINT64_MODIFIER "x leads to 0x%" G_GINT64_MODIFIER
+                       "x, which is no guest memory",
+                       piece->iova, piece->gpa);
 }
 
 /* Cut at the ends of the VMM's mappings of guest memory; what lies between is no memory. */
-static void cut(Gathering *gathering, const ViommuiShadowEntry *entry)
+static gboolean cut(Gathering *gathering, const ViommuiShadowEntry *entry)
 {
     ViommuiShadow *shadow = gathering->shadow;
     guint64 done = 0;
@@ -136,41 +165,46 @@ static void cut(Gathering *gathering, const ViommuiShadowEntry *entry)
 
         if (!memory || memory->gpa > gpa) {
             size = memory ? MIN(rest, memory->gpa - gpa) : rest;
-            viommui_refuse(shadow->host, NULL, VIOMMU_GUEST_INVALID,
-                           "IOVA 0x%" G_GINT64_MODIFIER "x leads to 0x%" G_GINT64_MODIFIER
-                           "x, which is no guest memory",
-                           piece.iova, gpa);
-            fail(gathering, piece.iova, VIOMMU_GUEST_INVALID);
+            fail_no_memory(gathering, &piece);
         } else {
             size = MIN(rest, memory->size - (gpa - memory->gpa));
             piece.size = size;
             piece.flags &= memory->flags;
-            if (piece.flags)
-                add_piece(gathering, &piece, gpa != memory->gpa);
+            /* Other memory in its place may allow more. */
+            if (!piece.flags)
+                shadow->lacks = TRUE;
+            else if (!add_piece(gathering, &piece, gpa != memory->gpa))
+                return FALSE;
         }
         done += size;
     }
+    return TRUE;
+}
+
+static void fail_beyond(Gathering *gathering, guint64 iova)
+{
+    if (fail(gathering, iova, VIOMMU_UNSUPPORTED))
+        viommui_refuse(gathering->shadow->host, NULL, VIOMMU_UNSUPPORTED,
+                       "IOVA 0x%" G_GINT64_MODIFIER "x is beyond 0x%" G_GINT64_MODIFIER
+                       "x, the last that the host maps",
+                       iova, gathering->shadow->limit);
 }
 
 static gboolean gather(const ViommuiShadowEntry *entry, void *visit_data)
 {
     Gathering *gathering = visit_data;
+    guint64 limit = gathering->shadow->limit;
     ViommuiShadowEntry within = *entry;
 
     gathering->first = MIN(gathering->first, entry->iova);
     gathering->last = MAX(gathering->last, last_of(entry));
-    if (entry->iova > gathering->shadow->limit) {
-        viommui_refuse(gathering->shadow->host, NULL, VIOMMU_UNSUPPORTED,
-                       "IOVA 0x%" G_GINT64_MODIFIER "x is beyond 0x%" G_GINT64_MODIFIER
-                       "x, the last that the host maps",
-                       entry->iova, gathering->shadow->limit);
-        fail(gathering, entry->iova, VIOMMU_UNSUPPORTED);
-        return TRUE;
+    if (last_of(entry) > limit) {
+        fail_beyond(gathering, MAX(entry->iova, limit + 1));
+        if (entry->iova > limit)
+            return TRUE;
+        within.size = limit - entry->iova + 1;
     }
-    if (last_of(entry) > gathering->shadow->limit)
-        within.size = gathering->shadow->limit - entry->iova + 1;
-    cut(gathering, &within);
-    return TRUE;
+    return cut(gathering, &within);
 }
 
 /* The range, with all mappings whole that lie across its ends. */
@@ -189,21 +223,39 @@ static void widen(const ViommuiShadow *shadow, guint64 *first, guint64 *last)
     }
 }
 
+/*
+ * As much again on the side that was reached out of: what hangs together by many mappings
+ * and pages that lie across each other's ends is then not walked once for each.
+ */
+static void leap(Gathering *gathering, guint64 first, guint64 last)
+{
+    guint64 size = last - first;
+
+    if (gathering->first < first)
+        gathering->first -= MIN(gathering->first, size);
+    if (gathering->last > last)
+        gathering->last += MIN(G_MAXUINT64 - gathering->last, size);
+}
+
 /* Until neither a mapping nor a guest page reaches out of the range. */
 static gboolean gather_all(Gathering *gathering)
 {
     const ViommuiShadowSource *source = &gathering->shadow->source;
-    guint64 first, last;
+    guint64 first = gathering->first, last = gathering->last;
 
-    do {
+    for (guint n = 0;; n++) {
+        /* A guest page that was told of in part, and a mapping across its ends: no more. */
+        if (n > 2)
+            leap(gathering, first, last);
         widen(gathering->shadow, &gathering->first, &gathering->last);
         first = gathering->first;
         last = gathering->last;
         g_array_set_size(gathering->pieces, 0);
         if (!source->walk(first, last, gather, gathering, source->user_data))
             return FALSE;
-    } while (gathering->first < first || gathering->last > last);
-    return TRUE;
+        if (gathering->first == first && gathering->last == last)
+            return TRUE;
+    }
 }
 
 /* --- sync -------------------------------------------------------------------------------
@@ -287,9 +339,21 @@ static void grant_piece(Gathering *gathering, const ViommuiShadowEntry *piece)
     }
 }
 
+static void fail_too_large(Gathering *gathering)
+{
+    fail(gathering, gathering->first, VIOMMU_GUEST_INVALID);
+    viommui_refuse(gathering->shadow->host, NULL, VIOMMU_GUEST_INVALID,
+                   "the guest's table is too large to be copied from IOVA "
+                   "0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x",
+                   gathering->first, gathering->last);
+}
+
 ViommuResult viommui_shadow_sync(ViommuiShadow *shadow, guint64 first, guint64 last)
 {
-    Gathering gathering = {.shadow = shadow, .first = first, .last = last};
+    Gathering gathering = {.shadow = shadow,
+                           .first = first,
+                           .last = last,
+                           .max_pieces = count_max_pieces(shadow->host)};
     g_autoptr(GArray) pieces = g_array_new(FALSE, FALSE, sizeof(ViommuiShadowEntry));
     ViommuResult result;
 
@@ -299,11 +363,7 @@ ViommuResult viommui_shadow_sync(ViommuiShadow *shadow, guint64 first, guint64 l
         shadow->limit = viommui_backend_table_get_last(shadow->viommu, shadow->table);
     if (!gather_all(&gathering)) {
         g_array_set_size(pieces, 0);
-        viommui_refuse(shadow->host, NULL, VIOMMU_GUEST_INVALID,
-                       "the guest's table is too large to be copied from IOVA "
-                       "0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x",
-                       gathering.first, gathering.last);
-        fail(&gathering, gathering.first, VIOMMU_GUEST_INVALID);
+        fail_too_large(&gathering);
     }
     result = take_back(&gathering);
     for (guint i = 0; i < pieces->len && result == VIOMMU_OK; i++)
@@ -355,14 +415,19 @@ gboolean viommui_shadows_drop_memory(ViommuHost *host, guint64 gpa, guint64 size
                                      GError **error)
 {
     ViommuResult result = VIOMMU_OK;
+    gboolean ok;
 
     viommui_begin_set_up(host);
     for (guint i = 0; i < host->shadows->len && result == VIOMMU_OK; i++)
         result = drop_memory(host->shadows->pdata[i], gpa, size);
-    return viommui_end_set_up(host, result, error,
-                              "a device still reaches guest-physical 0x%" G_GINT64_MODIFIER
-                              "x by a guest's table",
-                              gpa);
+    ok = viommui_end_set_up(host, result, error,
+                            "a device still reaches guest-physical 0x%" G_GINT64_MODIFIER
+                            "x by a guest's table",
+                            gpa);
+    /* Then it stays, for all that reached it. */
+    if (!ok)
+        viommui_shadows_add_memory(host);
+    return ok;
 }
 
 /* --- life -------------------------------------------------------------------------------

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_UNIT_WATCH_H
+#define TESTS_UNIT_WATCH_H
+
+#include "spy.h"
+
+/*
+ * A spy that looks on: right before and right after each host call it has something
+ * checked, as nothing in between is of any concern to a device.
+ */
+typedef struct {
+    Spy spy; /* the first member: its calls, all but those below, are the seam's own */
+    ViommuSeamOps ops;
+    ViommuSeam seam;                /* hand this one out */
+    void (*check)(void *user_data); /* NULL: nobody looks */
+    void *user_data;
+    guint64 n_looks;
+} Watch;
+
+void watch_init(Watch *watch, const ViommuSeam *under);
+void watch_clear(Watch *watch);
+
+#endif
