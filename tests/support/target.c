@@ -3,13 +3,18 @@
 
 #include <stdio.h>
 
-static guint add_iommu(ViommuEmulator *emulator, gboolean vtd)
+/* 11.4.3 */
+#define ECAP_NEST (1ull << 26)
+
+static guint add_iommu(ViommuEmulator *emulator, gboolean vtd, gboolean nests)
 {
     ViommuEmulatorSmmuv3Config smmuv3_config;
     ViommuEmulatorVtdConfig vtd_config;
 
     if (vtd) {
         viommu_emulator_vtd_defaults(&vtd_config);
+        if (!nests)
+            vtd_config.ecap &= ~ECAP_NEST;
         return viommu_emulator_add_vtd(emulator, &vtd_config);
     }
     viommu_emulator_smmuv3_defaults(&smmuv3_config);
@@ -26,15 +31,17 @@ static void add_device(Target *target, guint n, const ViommuEmulatorDeviceConfig
     viommu_emulator_add_device(target->emulator, &device, NULL);
 }
 
-static void make_emulator(Target *target, guint n_devices, gboolean vtd, gboolean pasids)
+static void make_emulator(Target *target, guint n_devices, const char *iommu)
 {
-    guint iommu;
+    gboolean pasids = g_str_has_suffix(iommu, "-pasid");
+    guint unit;
 
     target->emulator = viommu_emulator_new();
-    iommu = add_iommu(target->emulator, vtd);
+    unit = add_iommu(target->emulator, g_str_has_prefix(iommu, "vtd"),
+                     !g_str_has_suffix(iommu, "-no-nesting"));
     for (guint i = 0; i < n_devices; i++) {
         const ViommuEmulatorDeviceConfig device = {
-            .iommu = iommu, .iommu_group = -1, .pasid_bits = pasids ? 8 : 0};
+            .iommu = unit, .iommu_group = -1, .pasid_bits = pasids ? 8 : 0};
 
         add_device(target, i, &device);
     }
@@ -61,7 +68,8 @@ void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint
 
 static gboolean usage(const char *program)
 {
-    printf("Bail out! usage: %s [--emulate smmuv3|vtd[-pasid] | --device BDF...]\n",
+    printf("Bail out! usage: %s [--emulate smmuv3|vtd[-pasid|-no-nesting] | --device "
+           "BDF...]\n",
            program);
     return FALSE;
 }
@@ -74,8 +82,6 @@ gboolean target_init(Target *target, int argc, char **argv, guint n_devices)
 gboolean target_init_default(Target *target, int argc, char **argv, guint n_devices,
                              const char *iommu)
 {
-    gboolean vtd = g_str_has_prefix(iommu, "vtd");
-    gboolean pasids = g_str_has_suffix(iommu, "-pasid");
     guint n = 0;
 
     *target = (Target){0};
@@ -85,14 +91,13 @@ gboolean target_init_default(Target *target, int argc, char **argv, guint n_devi
         if (g_str_equal(argv[i], "--device") && n + 1 < G_N_ELEMENTS(target->bdfs)) {
             target->bdfs[n++] = g_strdup(argv[i + 1]);
         } else if (g_str_equal(argv[i], "--emulate")) {
-            vtd = g_str_has_prefix(argv[i + 1], "vtd");
-            pasids = g_str_has_suffix(argv[i + 1], "-pasid");
+            iommu = argv[i + 1];
         } else {
             return usage(argv[0]);
         }
     }
     if (n == 0)
-        make_emulator(target, n_devices, vtd, pasids);
+        make_emulator(target, n_devices, iommu);
     set_seam(target);
     target->event_timeout_ms = target->emulator ? 0 : 10000;
     return TRUE;

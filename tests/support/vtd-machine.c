@@ -161,6 +161,8 @@ static gboolean make_host(VtdMachine *vm, GError **error)
         if (!vm->devices[i])
             return FALSE;
         vm->n_devices++;
+        if (!viommu_host_device_get_info(vm->devices[i])->can_nest)
+            vm->nests = FALSE;
         if (!dma_device_init(&vm->dma[i], vm->seam, vm->devices[i], error))
             return FALSE;
     }
@@ -193,7 +195,8 @@ static void fill(VtdMachine *vm)
     guest_memory_fill(&vm->ram, vm->pattern, VTDM_PATTERN, GUEST_PAGE);
     for (guint i = 0; i < vm->n_devices; i++)
         dma_load(&vm->dma[i], vm->pattern, LANDING_SIZE, NULL);
-    guest_vtd_domain_init(&vm->domain, &vm->ram, GUEST_VTD_FIRST, 4, VTDM_DID);
+    guest_vtd_domain_init(&vm->domain, &vm->ram,
+                          vm->nests ? GUEST_VTD_FIRST : GUEST_VTD_SECOND, 4, VTDM_DID);
     vm->page = vtdm_alloc(vm, GUEST_PAGE);
     guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
     vm->status = vtdm_alloc(vm, GUEST_PAGE);
@@ -206,8 +209,12 @@ gboolean vtdm_init_flags(VtdMachine *vm, const Target *target, char *const *bdfs
     const ViommuVtdConfig defaults = VIOMMU_VTD_CONFIG_INIT(services);
     g_autoptr(GError) error = NULL;
 
-    *vm = (VtdMachine){
-        .event_fd = -1, .ram.memfd = -1, .bdfs = bdfs, .flags = flags, .queue_order = 1};
+    *vm = (VtdMachine){.event_fd = -1,
+                       .ram.memfd = -1,
+                       .bdfs = bdfs,
+                       .flags = flags,
+                       .nests = TRUE,
+                       .queue_order = 1};
     vm->emulator = target ? target->emulator : NULL;
     vm->seam = target ? target->seam : NULL;
     vm->config = config ? *config : defaults;

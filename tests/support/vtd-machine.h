@@ -213,11 +213,14 @@ struct VtdMachine {
     ViommuHostDevice *devices[VTDM_DEVICES];
     DmaDevice dma[VTDM_DEVICES];
     guint n_devices;
+    gboolean nests;             /* all hosts do, or there is none */
     ViommuVtdDeviceFlags flags; /* what devices are attached with */
     ViommuVtdConfig config;
     ViommuVtd *vtd;
     GuestMemory ram;
-    GuestVtdDomain domain; /* first stage, VTDM_DID, with `page` at VTDM_IOVA */
+    /* VTDM_DID, with `page` at VTDM_IOVA; the stage that hosts can be given: first, if
+     * nests */
+    GuestVtdDomain domain;
     guint64 page;
     guint64 pattern; /* a page full of VTDM_PATTERN */
 
