@@ -68,8 +68,8 @@ void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint
 
 static gboolean usage(const char *program)
 {
-    printf("Bail out! usage: %s [--emulate smmuv3|vtd[-pasid|-no-nesting] | --device "
-           "BDF...]\n",
+    printf("Bail out! usage: %s [--backend NAME] [--device BDF... | "
+           "--emulate smmuv3|vtd[-pasid|-no-nesting]]\n",
            program);
     return FALSE;
 }
@@ -92,6 +92,8 @@ gboolean target_init_default(Target *target, int argc, char **argv, guint n_devi
             target->bdfs[n++] = g_strdup(argv[i + 1]);
         } else if (g_str_equal(argv[i], "--emulate")) {
             iommu = argv[i + 1];
+        } else if (g_str_equal(argv[i], "--backend")) {
+            target->backend = argv[i + 1];
         } else {
             return usage(argv[0]);
         }
@@ -101,6 +103,15 @@ gboolean target_init_default(Target *target, int argc, char **argv, guint n_devi
     set_seam(target);
     target->event_timeout_ms = target->emulator ? 0 : 10000;
     return TRUE;
+}
+
+ViommuHostConfig target_host_config(const Target *target)
+{
+    ViommuHostConfig config = VIOMMU_HOST_CONFIG_INIT;
+
+    config.backend = target->backend;
+    config.seam = target->seam;
+    return config;
 }
 
 void target_clear(Target *target)

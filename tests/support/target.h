@@ -4,6 +4,8 @@
 
 #include <viommu-emulator/emulator.h>
 
+#include <viommu/host.h>
+
 #include "spy.h"
 
 /*
@@ -11,12 +13,13 @@
  * runs under (--device may be given again for a second device). The emulator has an
  * SMMUv3, or with --emulate vtd a VT-d unit; smmuv3-pasid and vtd-pasid are those with
  * devices that have PASIDs, vtd-no-nesting one that cannot nest. Either is reached through
- * a spy.
+ * a spy, and by the library's default backend or that of --backend NAME.
  */
 typedef struct {
     ViommuEmulator *emulator; /* NULL: a real kernel */
     Spy spy;
     const ViommuSeam *seam; /* the spy's */
+    const char *backend;    /* NULL: the default */
     char *bdfs[4];          /* NULL-terminated */
     char *first[2];         /* the first of them alone, NULL-terminated */
     int event_timeout_ms;
@@ -32,5 +35,8 @@ gboolean target_init_default(Target *target, int argc, char **argv, guint n_devi
 void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint n_units,
                      const ViommuEmulatorDeviceConfig *devices, guint n_devices);
 void target_clear(Target *target);
+
+/* A host by its backend and seam. */
+ViommuHostConfig target_host_config(const Target *target);
 
 #endif

@@ -150,7 +150,7 @@ ViommuServices vtdm_services(VtdMachine *vm)
 
 static gboolean make_host(VtdMachine *vm, GError **error)
 {
-    const ViommuHostConfig config = {.seam = vm->seam, .iommufd = -1};
+    const ViommuHostConfig config = target_host_config(vm->target);
 
     vm->host = viommu_host_new(&config, error);
     if (!vm->host)
@@ -163,7 +163,7 @@ static gboolean make_host(VtdMachine *vm, GError **error)
         vm->n_devices++;
         if (!viommu_host_device_get_info(vm->devices[i])->can_nest)
             vm->nests = FALSE;
-        if (!dma_device_init(&vm->dma[i], vm->seam, vm->devices[i], error))
+        if (!dma_device_init(&vm->dma[i], vm->target->seam, vm->devices[i], error))
             return FALSE;
     }
     return TRUE;
@@ -216,7 +216,7 @@ gboolean vtdm_init_flags(VtdMachine *vm, const Target *target, char *const *bdfs
                        .nests = TRUE,
                        .queue_order = 1};
     vm->emulator = target ? target->emulator : NULL;
-    vm->seam = target ? target->seam : NULL;
+    vm->target = target;
     vm->config = config ? *config : defaults;
     vm->config.services = vtdm_services(vm);
     if (!make(vm, &error)) {

@@ -208,8 +208,8 @@ typedef struct VtdMachine VtdMachine;
 struct VtdMachine {
     ViommuEmulator *emulator; /* NULL: a real kernel, or no host */
     char *const *bdfs;
-    const ViommuSeam *seam;
-    ViommuHost *host; /* NULL: emulated endpoints only */
+    const Target *target; /* NULL: no host */
+    ViommuHost *host;     /* NULL: emulated endpoints only */
     ViommuHostDevice *devices[VTDM_DEVICES];
     DmaDevice dma[VTDM_DEVICES];
     guint n_devices;

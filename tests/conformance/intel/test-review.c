@@ -186,7 +186,7 @@ static void test_costs(const Target *target, Spy *spy)
     vtdm_install(&vm, VTDM_RID, &vm.domain);
     vtdm_install(&vm, VTDM_RID + 8, &vm.domain);
     vm.devices[1] = viommu_host_device_new_from_bdf(vm.host, target->bdfs[1], NULL);
-    dma_device_init(&vm.dma[1], vm.seam, vm.devices[1], NULL);
+    dma_device_init(&vm.dma[1], target->seam, vm.devices[1], NULL);
     vm.n_devices = 2;
     tap_ok(viommu_vtd_attach_device(vm.vtd, vm.devices[1], VTDM_RID + 8, 0, NULL),
            "a second device, plugged in late");
