@@ -49,6 +49,7 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
     host->groups = g_hash_table_new(NULL, NULL);
     host->configs = viommui_config_table_new();
     host->viommus = g_ptr_array_new();
+    host->n_pinnings = viommu_host_count_pinnings(host);
     return host;
 }
 
@@ -76,6 +77,11 @@ void viommu_host_free(ViommuHost *host)
     g_hash_table_unref(host->configs);
     g_ptr_array_unref(host->viommus);
     g_free(host);
+}
+
+guint viommu_host_count_pinnings(ViommuHost *host)
+{
+    return host->ops->space_count_pinnings(host->space);
 }
 
 void viommui_host_hold(ViommuHost *host)
