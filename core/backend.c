@@ -60,10 +60,27 @@ static void explain_reserved(ViommuHostDevice *device, ViommuResult result)
     }
 }
 
+/* A plain parent goes as far as its IOMMU does, whatever was mapped before. */
+static void explain_last(ViommuHostDevice *device, ViommuResult result)
+{
+    ViommuHost *host = device->host;
+    guint64 last = G_MAXUINT64, gpa;
+
+    host->ops->space_get_last(host->space, &last);
+    if (last != G_MAXUINT64 && viommui_host_find_mapped(host, last + 1, G_MAXUINT64, &gpa))
+        viommui_refuse(host, device, result,
+                       "guest memory mapped at 0x%" G_GINT64_MODIFIER
+                       "x goes beyond 0x%" G_GINT64_MODIFIER
+                       "x, the last address that can be mapped",
+                       gpa, last);
+}
+
 static void explain_attach(const ViommuiSlot *slot, ViommuResult result, gboolean faults)
 {
     ViommuHostDevice *device = slot->device;
 
+    if (slot->wanted.kind == VIOMMUI_IDENTITY && result == VIOMMU_UNSUPPORTED)
+        explain_last(device, result);
     if (slot->pasid == VIOMMUI_NO_PASID)
         explain_reserved(device, result);
     else

@@ -97,11 +97,16 @@ typedef enum {
     VIOMMUI_CALL_TABLE_UNMAP,
 } ViommuiCall;
 
-/* Where a device comes from. fd: -1 when path is given. devid: 0 when not yet bound. */
+/*
+ * Where a device comes from: one of a cdev's path, a cdev's descriptor, a PCI address; or
+ * the last with the descriptor of its IOMMU group. No descriptor: -1. devid: 0 when not yet
+ * bound.
+ */
 typedef struct {
     const char *path;
     const char *bdf;
     int fd;
+    int group_fd;
     guint32 devid;
     int group;
 } ViommuiDeviceSource;
@@ -132,13 +137,18 @@ typedef struct {
      */
     int (*space_get_last)(ViommuiSpace *space, guint64 *ret_last);
 
+    /* How often the host pins what is mapped, at most, with the devices that are open. */
+    guint (*space_count_pinnings)(ViommuiSpace *space);
+
     gboolean (*map)(ViommuiSpace *space, const ViommuiMapping *mapping, GError **error);
     gboolean (*unmap)(ViommuiSpace *space, guint64 gpa, guint64 size, GError **error);
 
     /*
-     * Open and bind as far as the source leaves that to do, and find the facts. Afterwards
-     * the device's DMA is refused, unless it came bound. *ret_group: a group number, or
-     * VIOMMU_GROUP_ASK when it cannot be known.
+     * Open and bind as far as the source leaves that to do, and find the facts; sources
+     * that the backend does not take are refused by name. Afterwards the device's DMA is
+     * refused, unless it came bound, or others of its group are attached. *ret_group: a
+     * group number; below VIOMMU_GROUP_ASK: one that is not the kernel's, but the same for
+     * all of the group; VIOMMU_GROUP_ASK when it cannot be known.
      */
     gboolean (*device_open)(ViommuiSpace *space, const ViommuiDeviceSource *source,
                             ViommuiBackendDevice **ret_device,

@@ -37,6 +37,16 @@ static gboolean block_group(ViommuHostDevice *device, GError **error)
     return TRUE;
 }
 
+/* Each device may bring another IOMMU that pins guest memory for itself. */
+static void trace_pinnings(ViommuHost *host, ViommuHostDevice *device)
+{
+    guint n = viommu_host_count_pinnings(host);
+
+    if (n != host->n_pinnings)
+        viommui_trace(host, device, VIOMMU_TRACE_PINNINGS, VIOMMU_OK, n);
+    host->n_pinnings = n;
+}
+
 static ViommuHostDevice *device_new(ViommuHost *host, const ViommuiDeviceSource *source,
                                     char *name, GError **error)
 {
@@ -55,6 +65,7 @@ static ViommuHostDevice *device_new(ViommuHost *host, const ViommuiDeviceSource 
     device->group = viommui_group_join(device, group, source->devid == 0);
     viommui_slots_init(device);
     host->n_devices++;
+    trace_pinnings(host, device);
     if (block_group(device, error))
         return device;
     viommu_host_device_free(device);
@@ -64,7 +75,8 @@ static ViommuHostDevice *device_new(ViommuHost *host, const ViommuiDeviceSource 
 ViommuHostDevice *viommu_host_device_new_from_path(ViommuHost *host, const char *path,
                                                    GError **error)
 {
-    const ViommuiDeviceSource source = {.path = path, .fd = -1, .group = VIOMMU_GROUP_ASK};
+    const ViommuiDeviceSource source = {
+        .path = path, .fd = -1, .group_fd = -1, .group = VIOMMU_GROUP_ASK};
 
     return device_new(host, &source, g_strdup(path), error);
 }
@@ -72,7 +84,8 @@ ViommuHostDevice *viommu_host_device_new_from_path(ViommuHost *host, const char 
 ViommuHostDevice *viommu_host_device_new_from_bdf(ViommuHost *host, const char *bdf,
                                                   GError **error)
 {
-    const ViommuiDeviceSource source = {.bdf = bdf, .fd = -1, .group = VIOMMU_GROUP_ASK};
+    const ViommuiDeviceSource source = {
+        .bdf = bdf, .fd = -1, .group_fd = -1, .group = VIOMMU_GROUP_ASK};
 
     return device_new(host, &source, g_strdup(bdf), error);
 }
@@ -80,7 +93,7 @@ ViommuHostDevice *viommu_host_device_new_from_bdf(ViommuHost *host, const char *
 ViommuHostDevice *viommu_host_device_new_from_fd(ViommuHost *host, int cdev_fd, int group,
                                                  GError **error)
 {
-    const ViommuiDeviceSource source = {.fd = cdev_fd, .group = group};
+    const ViommuiDeviceSource source = {.fd = cdev_fd, .group_fd = -1, .group = group};
 
     if (cdev_fd < 0 || group < VIOMMU_GROUP_ASK) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
@@ -94,7 +107,8 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
                                                     guint32 devid, int group,
                                                     GError **error)
 {
-    const ViommuiDeviceSource source = {.fd = cdev_fd, .devid = devid, .group = group};
+    const ViommuiDeviceSource source = {
+        .fd = cdev_fd, .group_fd = -1, .devid = devid, .group = group};
 
     if (cdev_fd < 0 || devid == 0 || group < VIOMMU_GROUP_ASK) {
         g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
@@ -103,6 +117,20 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
         return NULL;
     }
     return device_new(host, &source, g_strdup_printf("fd %d", cdev_fd), error);
+}
+
+ViommuHostDevice *viommu_host_device_new_from_group_fd(ViommuHost *host, int group_fd,
+                                                       const char *bdf, GError **error)
+{
+    const ViommuiDeviceSource source = {
+        .bdf = bdf, .fd = -1, .group_fd = group_fd, .group = VIOMMU_GROUP_ASK};
+
+    if (group_fd < 0 || !bdf) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_INVALID,
+                    "fd %d is no IOMMU group of device %s", group_fd, bdf ? bdf : "(none)");
+        return NULL;
+    }
+    return device_new(host, &source, g_strdup(bdf), error);
 }
 
 void viommu_host_device_free(ViommuHostDevice *device)
@@ -127,6 +155,7 @@ void viommu_host_device_free(ViommuHostDevice *device)
     viommui_slots_clear(device);
     device->host->n_devices--;
     device->host->ops->device_close(device->backend);
+    trace_pinnings(device->host, device);
     g_free(device->name);
     g_free(device);
 }

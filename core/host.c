@@ -50,6 +50,7 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
     host->configs = viommui_config_table_new();
     host->shadows = g_ptr_array_new();
     host->viommus = g_ptr_array_new();
+    host->n_pinnings = viommu_host_count_pinnings(host);
     return host;
 }
 
@@ -78,6 +79,11 @@ void viommu_host_free(ViommuHost *host)
     g_ptr_array_unref(host->shadows);
     g_ptr_array_unref(host->viommus);
     g_free(host);
+}
+
+guint viommu_host_count_pinnings(ViommuHost *host)
+{
+    return host->ops->space_count_pinnings(host->space);
 }
 
 void viommui_host_hold(ViommuHost *host)

@@ -32,6 +32,7 @@ struct ViommuHost {
     gboolean shares_ioas; /* it was given one, which the VMM may map memory in itself */
     gboolean tracks_dirty;
     guint n_devices;
+    guint n_pinnings;  /* as last traced */
     guint n_users;     /* vIOMMUs, those without a device too */
     GString *refusals; /* where a set-up call gathers the words of its failure, or NULL */
     ViommuTraceFunc trace;

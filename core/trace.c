@@ -25,6 +25,7 @@ static const char *const point_names[] = {
     [VIOMMU_TRACE_TABLE_FREE] = "table-free",
     [VIOMMU_TRACE_TABLE_MAP] = "table-map",
     [VIOMMU_TRACE_TABLE_UNMAP] = "table-unmap",
+    [VIOMMU_TRACE_PINNINGS] = "pinnings",
     [VIOMMU_TRACE_REFUSED] = "refused",
 };
 

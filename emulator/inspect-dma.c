@@ -59,7 +59,7 @@ static int peek(EmuDevice *device, EmuAccess *access, guint64 *ret_ipa)
     guint64 ipa = 0;
     int ret;
 
-    if (!device->idev) {
+    if (!device->group->owner || device->gone) {
         return -EFAULT;
     }
     if (!is_possible(device, access)) {

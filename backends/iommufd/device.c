@@ -104,12 +104,20 @@ gboolean viommui_iommufd_device_open(ViommuiSpace *space, const ViommuiDeviceSou
                                      ViommuHostDeviceInfo *ret_info, int *ret_group,
                                      GError **error)
 {
-    ViommuiBackendDevice *device = g_new0(ViommuiBackendDevice, 1);
+    ViommuiBackendDevice *device;
     ViommuHostDeviceInfo info = {0};
     g_autofree char *path = NULL;
     g_autofree char *opened = NULL;
     int group = source->group;
 
+    if (source->group_fd >= 0) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
+                    "backend \"iommufd\" takes no IOMMU group (fd %d) for %s: it opens "
+                    "cdevs",
+                    source->group_fd, source->bdf);
+        return FALSE;
+    }
+    device = g_new0(ViommuiBackendDevice, 1);
     device->space = space;
     device->fd = -1;
     device->devid = source->devid;

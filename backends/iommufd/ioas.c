@@ -34,8 +34,15 @@ static gboolean make_ioas(ViommuiSpace *space, GError **error)
 gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
                                     ViommuiSpace **ret_space, GError **error)
 {
-    ViommuiSpace *space = g_new0(ViommuiSpace, 1);
+    ViommuiSpace *space;
 
+    if (config->container) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
+                    "backend \"iommufd\" takes no VFIO container: %s was given",
+                    config->container);
+        return FALSE;
+    }
+    space = g_new0(ViommuiSpace, 1);
     space->seam = config->seam;
     space->iommufd = config->iommufd;
     if (space->iommufd < 0) {
@@ -86,6 +93,13 @@ int viommui_iommufd_ioas_get_limits(ViommuiSpace *space, guint32 ioas, guint64 *
     *ret_last = ranges[cmd.num_iovas - 1].last;
     *ret_alignment = cmd.out_iova_alignment;
     return 0;
+}
+
+/* Tables share what is pinned for the IOAS that they are copies of. */
+guint viommui_iommufd_space_count_pinnings(ViommuiSpace *space)
+{
+    (void)space;
+    return 1;
 }
 
 int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last)

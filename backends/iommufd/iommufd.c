@@ -115,6 +115,7 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .space_open = viommui_iommufd_space_open,
     .space_close = viommui_iommufd_space_close,
     .space_get_last = viommui_iommufd_space_get_last,
+    .space_count_pinnings = viommui_iommufd_space_count_pinnings,
     .map = viommui_iommufd_map,
     .unmap = viommui_iommufd_unmap,
     .device_open = viommui_iommufd_device_open,

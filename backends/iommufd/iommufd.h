@@ -74,6 +74,7 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err);
 gboolean viommui_iommufd_space_open(const ViommuHostConfig *config,
                                     ViommuiSpace **ret_space, GError **error);
 int viommui_iommufd_space_get_last(ViommuiSpace *space, guint64 *ret_last);
+guint viommui_iommufd_space_count_pinnings(ViommuiSpace *space);
 /* Of any IOAS: the last address that can be mapped, and what mappings are aligned to. */
 int viommui_iommufd_ioas_get_limits(ViommuiSpace *space, guint32 ioas, guint64 *ret_last,
                                     guint64 *ret_alignment);

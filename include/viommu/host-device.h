@@ -48,6 +48,15 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
                                                     GError **error);
 
 /*
+ * From the open file of its IOMMU group ("/dev/vfio/7"), which is in no container: it is
+ * put in one here, and taken out again when the last device made from it is freed; never
+ * closed here. bdf: which function of the group. Backend "legacy" only, which takes no
+ * cdevs.
+ */
+ViommuHostDevice *viommu_host_device_new_from_group_fd(ViommuHost *host, int group_fd,
+                                                       const char *bdf, GError **error);
+
+/*
  * Detach it from its vIOMMU first; else nothing happens. Its DMA is refused from here on; a
  * cdev the library opened is closed. Accepts NULL.
  */
@@ -56,7 +65,7 @@ void viommu_host_device_free(ViommuHostDevice *device);
 /* The path, BDF or "fd N" it came from; lives as long as the device. */
 const char *viommu_host_device_get_name(ViommuHostDevice *device);
 
-/* The VFIO cdev, for regions and interrupts, which are the VMM's own business. */
+/* The VFIO device, for regions and interrupts, which are the VMM's own business. */
 int viommu_host_device_get_fd(ViommuHostDevice *device);
 
 typedef enum {

@@ -18,7 +18,10 @@ G_BEGIN_DECLS
 typedef struct ViommuHost ViommuHost;
 
 typedef struct {
-    /* A name from viommu_backend_names(); NULL: the first of them. */
+    /*
+     * A name from viommu_backend_names(); NULL: the first of them. "iommufd": cdevs of
+     * VFIO and nested translation; "legacy": VFIO groups and containers, without.
+     */
     const char *backend;
     /* How to reach the kernel; NULL: viommu_seam_system(). Kept, not copied. */
     const ViommuSeam *seam;
@@ -32,11 +35,17 @@ typedef struct {
      * one. Never destroyed by the library when given.
      */
     guint32 ioas_id;
+    /*
+     * For backend "legacy", which takes none of the two above: what VFIO containers are
+     * opened of; NULL: "/dev/vfio/vfio". Also "/dev/iommu", where the kernel has containers
+     * by iommufd only.
+     */
+    const char *container;
 } ViommuHostConfig;
 
 #define VIOMMU_HOST_CONFIG_INIT \
     {                           \
-        NULL, NULL, -1, 0       \
+        NULL, NULL, -1, 0, NULL \
     }
 
 /* The backends in this build, best first, NULL-terminated; static. */
@@ -50,6 +59,13 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error);
  * Guest memory still mapped is unmapped. Accepts NULL.
  */
 void viommu_host_free(ViommuHost *host);
+
+/*
+ * How many times the host may come to pin guest memory, and to charge it to a limit such as
+ * RLIMIT_MEMLOCK: once for all devices, but with backend "legacy" once for each IOMMU group
+ * of the devices made so far. VIOMMU_TRACE_PINNINGS tells when it changes.
+ */
+guint viommu_host_count_pinnings(ViommuHost *host);
 
 /* One subscriber; NULL func ends it. */
 void viommu_host_set_trace(ViommuHost *host, ViommuTraceFunc func, void *user_data);

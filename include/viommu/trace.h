@@ -31,6 +31,7 @@ typedef enum {
     VIOMMU_TRACE_TABLE_FREE,     /* value: HWPT ID */
     VIOMMU_TRACE_TABLE_MAP,      /* value: IOVA */
     VIOMMU_TRACE_TABLE_UNMAP,    /* value: IOVA */
+    VIOMMU_TRACE_PINNINGS,       /* value: as viommu_host_count_pinnings() */
     VIOMMU_TRACE_REFUSED,        /* message: what was wrong, with its value */
 } ViommuTracePoint;
 

@@ -137,7 +137,7 @@ static ViommuiVtdHost *host_new(ViommuVtdAccel *accel, ViommuHostDevice *device,
 /* Drop it with the last device behind it. */
 static void host_release(ViommuVtdAccel *accel, ViommuiVtdHost *host)
 {
-    if (g_hash_table_size(host->by_devid))
+    if (host->n_devices)
         return;
     watch(accel, host, FALSE);
     g_ptr_array_remove_fast(accel->hosts, host);
@@ -253,6 +253,7 @@ gboolean viommu_vtd_accel_attach_device(ViommuVtdAccel *accel, ViommuHostDevice 
         return FALSE;
     self = device_new(device, host, rid, flags);
     g_hash_table_insert(accel->by_device, device, self);
+    host->n_devices++;
     g_hash_table_insert(host->by_devid,
                         GUINT_TO_POINTER(viommu_host_device_get_info(device)->devid), self);
     viommui_index_add(accel->by_rid, rid, self);
@@ -293,6 +294,7 @@ void viommu_vtd_accel_detach_device(ViommuVtdAccel *accel, ViommuHostDevice *dev
     g_hash_table_remove(host->by_devid,
                         GUINT_TO_POINTER(viommu_host_device_get_info(device)->devid));
     g_hash_table_remove(accel->by_device, device);
+    host->n_devices--;
     host_release(accel, host);
 }
 

@@ -180,7 +180,9 @@ typedef struct {
     guint64 cap;
     guint64 ecap;
     ViommuiHostViommu *viommu;
-    GHashTable *by_devid; /* the host's device ID -> ViommuiVtdDevice */
+    guint n_devices;
+    GHashTable *
+        by_devid; /* the ID in page requests, of hosts that have them -> ViommuiVtdDevice */
 } ViommuiVtdHost;
 
 /* What is to become of a binding. */
