@@ -241,6 +241,26 @@ gboolean vtdm_init(VtdMachine *vm, const Target *target, char *const *bdfs,
     return vtdm_init_flags(vm, target, bdfs, config, 0);
 }
 
+gboolean vtdm_init_first_stage(VtdMachine *vm, const Target *target)
+{
+    const ViommuVtdConfig alone = {
+        .pasid_bits = 0,
+        .caching_mode = VIOMMU_ON,
+        .five_level = VIOMMU_OFF,
+        .supervisor_requests = VIOMMU_OFF,
+        .extended_accessed = VIOMMU_OFF,
+        .device_tlb = VIOMMU_OFF,
+        .page_requests = VIOMMU_OFF,
+    };
+
+    if (!vtdm_init(vm, target, target->first, NULL))
+        return FALSE;
+    if (vm->nests)
+        return TRUE;
+    vtdm_clear(vm);
+    return vtdm_init(vm, NULL, NULL, &alone);
+}
+
 void vtdm_clear(VtdMachine *vm)
 {
     viommu_vtd_free(vm->vtd);

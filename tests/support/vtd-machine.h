@@ -270,6 +270,12 @@ gboolean vtdm_init(VtdMachine *vm, const Target *target, char *const *bdfs,
 /* The same, devices attached with these flags. */
 gboolean vtdm_init_flags(VtdMachine *vm, const Target *target, char *const *bdfs,
                          const ViommuVtdConfig *config, ViommuVtdDeviceFlags flags);
+/*
+ * For emulated endpoints of a unit with a first stage: the first device is beside them
+ * where its host nests; elsewhere none is, and the unit offers what such a host's mostly
+ * does.
+ */
+gboolean vtdm_init_first_stage(VtdMachine *vm, const Target *target);
 void vtdm_clear(VtdMachine *vm);
 /* A unit for the same VM once more: freed, made, devices attached, not released. */
 gboolean vtdm_remake(VtdMachine *vm, GError **error);
