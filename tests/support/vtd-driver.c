@@ -308,20 +308,27 @@ gboolean vtdm_flush_pasid(VtdMachine *vm, guint16 did, guint32 pasid)
                       0);
 }
 
+guint64 vtdm_page_flush(const VtdMachine *vm, guint16 did, guint32 pasid)
+{
+    return vm->nests ? guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_PAGE, did, pasid)
+                     : guest_vtd_inv_iotlb(GUEST_IOTLB_PAGE, did);
+}
+
+guint64 vtdm_tables_flush(const VtdMachine *vm, guint16 did, guint32 pasid)
+{
+    return vm->nests ? guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, did, pasid)
+                     : guest_vtd_inv_iotlb(GUEST_IOTLB_DOMAIN, did);
+}
+
 gboolean vtdm_flush_page(VtdMachine *vm, guint16 did, guint32 pasid, guint64 iova)
 {
-    if (!vm->nests)
-        return vtdm_issue(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_PAGE, did),
-                          guest_vtd_inv_pages(iova, 0, FALSE));
-    return vtdm_issue(vm, guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_PAGE, did, pasid),
+    return vtdm_issue(vm, vtdm_page_flush(vm, did, pasid),
                       guest_vtd_inv_pages(iova, 0, FALSE));
 }
 
 gboolean vtdm_flush_tables(VtdMachine *vm, guint16 did, guint32 pasid)
 {
-    if (!vm->nests)
-        return vtdm_issue(vm, guest_vtd_inv_iotlb(GUEST_IOTLB_DOMAIN, did), 0);
-    return vtdm_issue(vm, guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, did, pasid), 0);
+    return vtdm_issue(vm, vtdm_tables_flush(vm, did, pasid), 0);
 }
 
 void vtdm_acknowledge(VtdMachine *vm)

@@ -7,6 +7,8 @@
  */
 #include "vtd-machine.h"
 
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
 #include <string.h>
 
 #include <viommu-emulator/inspect.h>
@@ -189,14 +191,19 @@ static gboolean make(VtdMachine *vm, GError **error)
            make_unit(vm, error) && viommu_vtd_release(vm->vtd, error);
 }
 
+void vtdm_domain_init(VtdMachine *vm, GuestVtdDomain *domain, guint16 did)
+{
+    guest_vtd_domain_init(domain, &vm->ram, vm->nests ? GUEST_VTD_FIRST : GUEST_VTD_SECOND,
+                          4, did);
+}
+
 static void fill(VtdMachine *vm)
 {
     vm->pattern = vtdm_alloc(vm, GUEST_PAGE);
     guest_memory_fill(&vm->ram, vm->pattern, VTDM_PATTERN, GUEST_PAGE);
     for (guint i = 0; i < vm->n_devices; i++)
         dma_load(&vm->dma[i], vm->pattern, LANDING_SIZE, NULL);
-    guest_vtd_domain_init(&vm->domain, &vm->ram,
-                          vm->nests ? GUEST_VTD_FIRST : GUEST_VTD_SECOND, 4, VTDM_DID);
+    vtdm_domain_init(vm, &vm->domain, VTDM_DID);
     vm->page = vtdm_alloc(vm, GUEST_PAGE);
     guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
     vm->status = vtdm_alloc(vm, GUEST_PAGE);
@@ -232,6 +239,26 @@ gboolean vtdm_init(VtdMachine *vm, const Target *target, char *const *bdfs,
                    const ViommuVtdConfig *config)
 {
     return vtdm_init_flags(vm, target, bdfs, config, 0);
+}
+
+gboolean vtdm_init_first_stage(VtdMachine *vm, const Target *target)
+{
+    const ViommuVtdConfig alone = {
+        .pasid_bits = 0,
+        .caching_mode = VIOMMU_ON,
+        .five_level = VIOMMU_OFF,
+        .supervisor_requests = VIOMMU_OFF,
+        .extended_accessed = VIOMMU_OFF,
+        .device_tlb = VIOMMU_OFF,
+        .page_requests = VIOMMU_OFF,
+    };
+
+    if (!vtdm_init(vm, target, target->first, NULL))
+        return FALSE;
+    if (vm->nests)
+        return TRUE;
+    vtdm_clear(vm);
+    return vtdm_init(vm, NULL, NULL, &alone);
 }
 
 void vtdm_clear(VtdMachine *vm)
@@ -310,6 +337,28 @@ guint vtdm_aw(VtdMachine *vm)
         if (sagaw >> bit & 1)
             aw = bit;
     return aw;
+}
+
+/* --- host calls -------------------------------------------------------------------------
+ */
+
+unsigned long vtdm_request(const VtdMachine *vm, VtdmCall call)
+{
+    static const struct {
+        unsigned long nested, shadowed;
+    } requests[] = {
+        [VTDM_CALL_TABLES] = {IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC},
+        [VTDM_CALL_ATTACH] = {VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_ATTACH_IOMMUFD_PT},
+        [VTDM_CALL_REVOKE] = {IOMMU_HWPT_INVALIDATE, IOMMU_IOAS_UNMAP},
+        [VTDM_CALL_GRANT] = {IOMMU_HWPT_INVALIDATE, IOMMU_IOAS_COPY},
+    };
+
+    return vm->nests ? requests[call].nested : requests[call].shadowed;
+}
+
+guint64 vtdm_count(const VtdMachine *vm, Spy *spy, VtdmCall call)
+{
+    return spy_count(spy, vtdm_request(vm, call));
 }
 
 /* --- host devices -----------------------------------------------------------------------

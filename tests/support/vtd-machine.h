@@ -270,6 +270,12 @@ gboolean vtdm_init(VtdMachine *vm, const Target *target, char *const *bdfs,
 /* The same, devices attached with these flags. */
 gboolean vtdm_init_flags(VtdMachine *vm, const Target *target, char *const *bdfs,
                          const ViommuVtdConfig *config, ViommuVtdDeviceFlags flags);
+/*
+ * For emulated endpoints of a unit with a first stage: the first device is beside them
+ * where its host nests; elsewhere none is, and the unit offers what such a host's mostly
+ * does.
+ */
+gboolean vtdm_init_first_stage(VtdMachine *vm, const Target *target);
 void vtdm_clear(VtdMachine *vm);
 /* A unit for the same VM once more: freed, made, devices attached, not released. */
 gboolean vtdm_remake(VtdMachine *vm, GError **error);
@@ -291,6 +297,23 @@ guint vtdm_cap(VtdMachine *vm, guint lowest, guint width);
 guint vtdm_ecap(VtdMachine *vm, guint lowest, guint width);
 /* The largest AW that CAP.SAGAW has. */
 guint vtdm_aw(VtdMachine *vm);
+/* Another domain, of the stage that vm->domain has. */
+void vtdm_domain_init(VtdMachine *vm, GuestVtdDomain *domain, guint16 did);
+
+/*
+ * Host calls by what they are for: a domain's tables are a nested HWPT where the host
+ * nests, elsewhere the HWPT of a shadow, which map and unmap keep.
+ */
+typedef enum {
+    VTDM_CALL_TABLES, /* they are made */
+    VTDM_CALL_ATTACH,
+    VTDM_CALL_REVOKE, /* what the guest took back goes: an invalidation, an unmap */
+    VTDM_CALL_GRANT,  /* what the guest has mapped comes: an invalidation, a map */
+} VtdmCall;
+unsigned long vtdm_request(const VtdMachine *vm, VtdmCall call);
+guint64 vtdm_count(const VtdMachine *vm, Spy *spy, VtdmCall call);
+/* By whether the host nests. */
+#define VTDM_BY_NESTING(vm, nested, shadowed) ((vm)->nests ? (nested) : (shadowed))
 
 /* --- the driver --- */
 
@@ -346,6 +369,9 @@ gboolean vtdm_flush_context(VtdMachine *vm, guint16 rid, guint16 did);
 gboolean vtdm_flush_pasid(VtdMachine *vm, guint16 did, guint32 pasid);
 gboolean vtdm_flush_page(VtdMachine *vm, guint16 did, guint32 pasid, guint64 iova);
 gboolean vtdm_flush_tables(VtdMachine *vm, guint16 did, guint32 pasid);
+/* Word 0 of these two, which are IOTLB invalidations of a second stage. */
+guint64 vtdm_page_flush(const VtdMachine *vm, guint16 did, guint32 pasid);
+guint64 vtdm_tables_flush(const VtdMachine *vm, guint16 did, guint32 pasid);
 /* Of the queue, in descriptors. */
 guint vtdm_head(VtdMachine *vm);
 guint vtdm_queue_size(VtdMachine *vm);

@@ -236,6 +236,15 @@ static guint64 make_ecap(const Offer *offer)
                              offer->scalable && decide(config->rid_pasid, TRUE));
 }
 
+/* Something is asked for that is a first stage's, and not to be dropped in silence. */
+static gboolean asks_first_stage(const ViommuVtdConfig *config)
+{
+    return config->first_stage == VIOMMU_AUTO &&
+           (config->first_stage_1g == VIOMMU_ON || config->five_level == VIOMMU_ON ||
+            config->supervisor_requests == VIOMMU_ON ||
+            config->extended_accessed == VIOMMU_ON);
+}
+
 void viommui_vtd_offer(const ViommuVtdConfig *config,
                        const ViommuHostDeviceInfo *const *hosts, guint n,
                        guint mappable_bits, guint64 *ret_cap, guint64 *ret_ecap)
@@ -243,7 +252,8 @@ void viommui_vtd_offer(const ViommuVtdConfig *config,
     Offer offer = {.config = config, .hosts = hosts, .n = n};
 
     offer.scalable = decide(config->scalable_mode, TRUE);
-    offer.first_stage = offer.scalable && decide(config->first_stage, all_nest(&offer));
+    offer.first_stage = offer.scalable && (decide(config->first_stage, all_nest(&offer)) ||
+                                           asks_first_stage(config));
     offer.device_tlb = decide(config->device_tlb, can_have_ats(&offer));
     *ret_cap = make_cap(&offer, address_bits(config, mappable_bits));
     *ret_ecap = make_ecap(&offer);

@@ -207,6 +207,28 @@ static ViommuResult block_and_refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *b
     return result;
 }
 
+/* The field of ECAP by which this PGTT would be offered; NULL: it is none. */
+static const char *pgtt_needs(guint pgtt)
+{
+    static const char *const fields[] = {[PGTT_FIRST] = "FSTS",
+                                         [PGTT_SECOND] = "SSTS",
+                                         [PGTT_NESTED] = "NEST",
+                                         [PGTT_PASS_THROUGH] = "PT"};
+
+    return pgtt < G_N_ELEMENTS(fields) ? fields[pgtt] : NULL;
+}
+
+static void refuse_pgtt(ViommuiVtdBinding *binding, guint pgtt)
+{
+    const char *needs = pgtt_needs(pgtt);
+    g_autofree char *what = needs ? g_strdup_printf("needs ECAP.%s, which is 0", needs)
+                                  : g_strdup("is neither first-stage nor pass-through");
+
+    viommui_refuse(host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
+                   "requester ID 0x%04x, PASID %u: PGTT %u %s", binding->device->rid,
+                   binding->table_pasid, pgtt, what);
+}
+
 static ViommuResult refuse_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
                                  const guint8 *bytes, const ViommuiPasidEntry *entry,
                                  gboolean fault_disabled)
@@ -223,10 +245,7 @@ static ViommuResult refuse_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *bindi
                                 VIOMMU_UNSUPPORTED);
     }
     if (entry->reason == FR_SM_PASID_INVALID && !strcmp(entry->why, "PGTT"))
-        viommui_refuse(host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,
-                       "requester ID 0x%04x, PASID %u: PGTT %u is neither first-stage nor "
-                       "pass-through",
-                       rid, binding->table_pasid, entry->pgtt);
+        refuse_pgtt(binding, entry->pgtt);
     else
         viommui_refuse(
             host_of(binding), binding->device->device, VIOMMU_GUEST_INVALID,

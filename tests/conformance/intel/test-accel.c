@@ -4,21 +4,18 @@
  * counts of host calls, and where DMA goes when the host refuses. A point is a rule.
  */
 #include <errno.h>
-#include <linux/iommufd.h>
-#include <linux/vfio.h>
 
 #include "tap.h"
 #include "vtd-machine.h"
 
 enum { OTHER_DID = 30 };
-#define ATTACH VFIO_DEVICE_ATTACH_IOMMUFD_PT
 
 /* Another domain, with a page of its own at VTDM_IOVA. */
 static guint64 make_domain(VtdMachine *vm, GuestVtdDomain *domain, guint16 did)
 {
     guint64 page = vtdm_alloc(vm, GUEST_PAGE);
 
-    guest_vtd_domain_init(domain, &vm->ram, GUEST_VTD_FIRST, 4, did);
+    vtdm_domain_init(vm, domain, did);
     guest_vtd_map(domain, VTDM_IOVA, page, TRUE);
     return page;
 }
@@ -37,8 +34,8 @@ static void test_calls(VtdMachine *vm, Spy *spy)
 {
     spy_reset_counts(spy);
     vtdm_install(vm, VTDM_RID, &vm->domain);
-    tap_is(spy_count(spy, IOMMU_HWPT_ALLOC), 1, "a first-stage entry is one HWPT");
-    tap_is(spy_count(spy, ATTACH), 1, "... and one attach");
+    tap_is(vtdm_count(vm, spy, VTDM_CALL_TABLES), 1, "an entry with tables is one HWPT");
+    tap_is(vtdm_count(vm, spy, VTDM_CALL_ATTACH), 1, "... and one attach");
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... which DMA follows");
     tap_ok(vtdm_is_refused(vm, 0, vm->page), "... and nothing but it");
     spy_reset_counts(spy);
@@ -46,7 +43,7 @@ static void test_calls(VtdMachine *vm, Spy *spy)
     vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, VTDM_DID, 0), 0);
     vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0), 0);
     vtdm_flush_context(vm, VTDM_RID, 0);
-    tap_is(spy_count(spy, ATTACH) + spy_count(spy, IOMMU_HWPT_ALLOC), 0,
+    tap_is(vtdm_count(vm, spy, VTDM_CALL_ATTACH) + vtdm_count(vm, spy, VTDM_CALL_TABLES), 0,
            "an unchanged entry makes no attach, however it is told");
     tap_is(spy->n_calls, 0, "... and no host call at all");
     vtdm_flush_context(vm, 0xff00, 0);
@@ -56,8 +53,9 @@ static void test_calls(VtdMachine *vm, Spy *spy)
     vtdm_issue(vm, GUEST_INV_WAIT, 0);
     tap_is(spy->n_calls, 0, "nor is a wait");
     vtdm_install_pass_through(vm, VTDM_RID);
-    tap_is(spy_count(spy, IOMMU_HWPT_ALLOC), 0, "pass-through needs no HWPT of its own");
-    tap_is(spy_count(spy, ATTACH), 1, "... but one attach");
+    tap_is(vtdm_count(vm, spy, VTDM_CALL_TABLES), 0,
+           "pass-through needs no HWPT of its own");
+    tap_is(vtdm_count(vm, spy, VTDM_CALL_ATTACH), 1, "... but one attach");
     tap_ok(vtdm_is_identity(vm, 0), "... and DMA meets guest-physical memory");
     vtdm_remove(vm, VTDM_RID);
     tap_ok(vtdm_is_blocked(vm, 0), "an entry that is not present blocks");
@@ -82,6 +80,11 @@ static void refused(VtdMachine *vm, guint pgtt, guint reason)
     put_pgtt(vm, pgtt);
     tap_ok(vtdm_is_blocked(vm, 0), "PGTT %u is blocked", pgtt);
     tap_has(vm->refusal, words, "... refused by its value");
+    tap_has(vm->refusal,
+            pgtt == GUEST_PGTT_FIRST    ? "ECAP.FSTS"
+            : pgtt == GUEST_PGTT_NESTED ? "ECAP.NEST"
+                                        : "neither",
+            "... and by what it is, or what is not offered");
     tap_ok(vtdm_next_fault(vm, &fault) && fault.reason == reason && fault.rid == VTDM_RID,
            "... and is fault 0x%02x", reason);
     if (fault.reason != reason)
@@ -97,7 +100,8 @@ static void test_refusals(VtdMachine *vm)
 
     refused(vm, 0, VTDM_F_PASID_INVALID);
     refused(vm, GUEST_PGTT_NESTED, VTDM_F_PASID_INVALID);
-    refused(vm, 5, VTDM_F_PASID_INVALID);
+    /* A host that cannot nest has no first stage to give. */
+    refused(vm, VTDM_BY_NESTING(vm, 5, GUEST_PGTT_FIRST), VTDM_F_PASID_INVALID);
     refused(vm, 7, VTDM_F_PASID_INVALID);
     put_pgtt(vm, 6);
     tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_INVALID,
@@ -109,9 +113,10 @@ static void test_refusals(VtdMachine *vm)
            "... each by its reason: reserved");
     tap_ok(vtdm_is_blocked(vm, 0), "... blocked too");
     guest_vtd_pasid_table(words, &vm->domain);
-    words[2] |= 3 << 2;
+    words[VTDM_BY_NESTING(vm, 2, 0)] |= VTDM_BY_NESTING(vm, 3, 7) << 2;
     vtdm_install_pasid(vm, VTDM_RID, 0, words);
-    tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_INVALID, "FSPM 3 is invalid");
+    tap_is(vtdm_fault_reason(vm), VTDM_F_PASID_INVALID, "%s is invalid",
+           VTDM_BY_NESTING(vm, "FSPM 3", "AW 7"));
     vtdm_install(vm, VTDM_RID, &vm->domain);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "put right, it serves");
     tap_is(vtdm_fault_reason(vm), 0, "... without a fault");
@@ -276,23 +281,29 @@ static void test_did(VtdMachine *vm, Spy *spy)
     vtdm_install(vm, VTDM_RID, &vm->domain);
 }
 
-/* Flags that the hardware sets for the guest. */
+/* Flags that the hardware sets for the guest, where it can and there is a first stage. */
 static void test_extended_accessed(VtdMachine *vm)
 {
     guint64 words[GUEST_VTD_PASID_WORDS], leaf;
+    GuestVtdDomain first;
 
-    if (!vtdm_ecap(vm, VTDM_ECAP_EAFS, 1)) {
-        tap_skip("the host has no EAFS", "EAFE goes to the host");
-        return;
-    }
-    guest_vtd_pasid_table(words, &vm->domain);
+    guest_vtd_domain_init(&first, &vm->ram, GUEST_VTD_FIRST, 4, OTHER_DID);
+    guest_vtd_map(&first, VTDM_IOVA, vm->page, TRUE);
+    guest_vtd_pasid_table(words, &first);
     words[2] |= 1 << 7;
+    vtdm_drain_faults(vm);
     vtdm_install_pasid(vm, VTDM_RID, 0, words);
-    vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
-    leaf = vtdm_load(vm, guest_vtd_entry_at(&vm->domain, VTDM_IOVA, 1));
-    tap_is(leaf & (GUEST_FS_A | GUEST_FS_EA), GUEST_FS_A | GUEST_FS_EA,
-           "EAFE goes to the host: its DMA sets A and EA");
-    guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
+    if (vtdm_ecap(vm, VTDM_ECAP_EAFS, 1)) {
+        vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
+        leaf = vtdm_load(vm, guest_vtd_entry_at(&first, VTDM_IOVA, 1));
+        tap_is(leaf & (GUEST_FS_A | GUEST_FS_EA), GUEST_FS_A | GUEST_FS_EA,
+               "EAFE goes to the host: its DMA sets A and EA");
+    } else {
+        tap_ok(vtdm_is_blocked(vm, 0) &&
+                   vtdm_fault_reason(vm) ==
+                       VTDM_BY_NESTING(vm, VTDM_F_PASID_RESERVED, VTDM_F_PASID_INVALID),
+               "EAFE that the host cannot have is refused");
+    }
     vtdm_install(vm, VTDM_RID, &vm->domain);
 }
 
@@ -303,39 +314,40 @@ static void test_host_refuses(VtdMachine *vm, Spy *spy)
 {
     GuestVtdDomain other;
     guint64 page = make_domain(vm, &other, OTHER_DID);
+    guint reason = VTDM_BY_NESTING(vm, VTDM_F_FS_TABLE, VTDM_F_SS_ACCESS);
     VtdmFault fault = {0};
 
     vtdm_install(vm, VTDM_RID, &vm->domain);
     vtdm_drain_faults(vm);
-    spy_fail(spy, IOMMU_HWPT_ALLOC, 1, EINVAL, 99);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_TABLES), 1, EINVAL, 99);
     vtdm_install(vm, VTDM_RID, &other);
     spy_fail_none(spy);
     tap_ok(vtdm_is_blocked(vm, 0), "an HWPT that the host refuses: blocked");
-    tap_ok(vtdm_next_fault(vm, &fault) && fault.reason == VTDM_F_FS_TABLE &&
-               fault.rid == VTDM_RID && fault.read && !fault.address,
-           "... and fault 0x73");
+    tap_ok(vtdm_next_fault(vm, &fault) && fault.reason == reason && fault.rid == VTDM_RID &&
+               fault.read && !fault.address,
+           "... and fault 0x%02x", reason);
     vtdm_flush_pasid(vm, VTDM_DID, 0);
     vtdm_flush_pasid(vm, OTHER_DID, 0);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page), "... the same entry is tried again");
     tap_ok(!vtdm_next_fault(vm, &fault), "... and succeeds");
-    spy_fail(spy, ATTACH, 1, EINVAL, 99);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_ATTACH), 1, EINVAL, 99);
     vtdm_install(vm, VTDM_RID, &vm->domain);
     tap_ok(vtdm_is_blocked(vm, 0), "an attach that fails: blocked");
-    tap_is(vtdm_fault_reason(vm), VTDM_F_FS_TABLE, "... and fault 0x73");
+    tap_is(vtdm_fault_reason(vm), reason, "... and fault 0x%02x", reason);
     spy_fail_none(spy);
     vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0), 0);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... tried again by a global flush");
-    spy_fail(spy, ATTACH, 1, EINVAL, 99);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_ATTACH), 1, EINVAL, 99);
     vtdm_install(vm, VTDM_RID, &other);
     spy_fail_none(spy);
     vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, OTHER_DID, 0), 0);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page), "... and by one of the domain");
     vtdm_install(vm, VTDM_RID, &vm->domain);
-    spy_fail(spy, IOMMU_HWPT_ALLOC, 1, ENOMEM, 2);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_TABLES), 1, ENOMEM, 2);
     vtdm_install(vm, VTDM_RID, &other);
     spy_fail_none(spy);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, page), "a moment without memory is ridden out");
-    spy_fail(spy, ATTACH, 1, EBUSY, 99);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_ATTACH), 1, EBUSY, 99);
     vtdm_install(vm, VTDM_RID, &vm->domain);
     tap_ok(vtdm_is_blocked(vm, 0), "while a device is being reset it is blocked");
     spy_fail_none(spy);
@@ -382,12 +394,19 @@ static void test_torn_down(const Target *target, Spy *spy)
 }
 
 /* The emulator has what the VM's QEMU has not, but for this. */
-static void test_half_way(Target *target)
+static void test_half_way(Target *target, gboolean nests)
 {
+    const ViommuVtdConfig config = {.pasid_bits = -1, .five_level = VIOMMU_ON};
     const ViommuEmulatorDeviceConfig device = {.iommu_group = -1};
     ViommuEmulatorVtdConfig unit;
+    VtdMachine vm;
     Target board;
 
+    if (!target->emulator && !nests) {
+        tap_ok(!vtdm_init(&vm, target, target->first, &config),
+               "tables of 5 levels asked of a host that cannot nest");
+        return;
+    }
     if (!target->emulator) {
         test_torn_down(target, &target->spy);
         return;
@@ -401,6 +420,7 @@ static void test_half_way(Target *target)
 
 int main(int argc, char **argv)
 {
+    gboolean nests = TRUE;
     Target target;
     VtdMachine vm;
 
@@ -416,9 +436,10 @@ int main(int argc, char **argv)
         test_did(&vm, &target.spy);
         test_extended_accessed(&vm);
         test_host_refuses(&vm, &target.spy);
+        nests = vm.nests;
         vtdm_clear(&vm);
     }
-    test_half_way(&target);
+    test_half_way(&target, nests);
     target_clear(&target);
     return tap_done();
 }

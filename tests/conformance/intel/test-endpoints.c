@@ -36,10 +36,6 @@ static void test_answer(VtdMachine *vm)
            VIOMMU_GUEST_INVALID, "what is not mapped is the guest's fault");
     tap_is(to.gpa, 77, "... and the answer is untouched");
     vtdm_drain_faults(vm);
-    vtdm_install(vm, VTDM_RID, &vm->domain);
-    tap_ok(vtdm_reads(vm, VTDM_RID, VTDM_IOVA) == vm->page &&
-               vtdm_reaches(vm, 0, VTDM_IOVA, vm->page),
-           "of a host device: the walk and the hardware agree");
 }
 
 static void test_sizes(VtdMachine *vm)
@@ -49,11 +45,6 @@ static void test_sizes(VtdMachine *vm)
 
     vtdm_store(vm, at, base | GUEST_FS_USUAL | GUEST_FS_PS);
     tap_is(without(vm, GIB + 0x12345, READ), base + 0x12345, "a page of 2 MiB");
-    vtdm_install(vm, VTDM_RID, &vm->domain);
-    at = guest_vtd_entry_at(&vm->domain, 0x4000000, 2);
-    vtdm_store(vm, at, base | GUEST_FS_USUAL | GUEST_FS_PS);
-    tap_ok(vtdm_reaches(vm, 0, 0x4000000 + 0x1ff000, base + 0x1ff000),
-           "... of a host device, too");
     at = guest_vtd_entry_at(&vm->domain, 2ull * GIB, 3);
     vtdm_store(vm, at, GUEST_FS_USUAL | GUEST_FS_PS);
     if (vtdm_cap(vm, VTDM_CAP_FS1GP, 1)) {
@@ -270,6 +261,31 @@ static void test_interrupts(VtdMachine *vm)
     vtdm_drain_faults(vm);
 }
 
+/* Beside them, by the stage that its host can be given. */
+static void test_host_device(const Target *target)
+{
+    const guint64 base = VTDM_RAM_BASE + MIB2, iova = 0x4000000;
+    VtdMachine vm;
+
+    if (!tap_ok(vtdm_init(&vm, target, target->first, NULL), "a host device"))
+        return;
+    vtdm_start(&vm, VTDM_SCALABLE);
+    vtdm_install(&vm, EP, &vm.domain);
+    vtdm_install(&vm, VTDM_RID, &vm.domain);
+    tap_ok(vtdm_reads(&vm, VTDM_RID, VTDM_IOVA) == vm.page &&
+               vtdm_reads(&vm, EP, VTDM_IOVA) == vm.page &&
+               vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page),
+           "... the walk and the hardware agree");
+    vtdm_store(&vm, guest_vtd_entry_at(&vm.domain, iova, 2),
+               base | VTDM_BY_NESTING(&vm, GUEST_FS_USUAL | GUEST_FS_PS,
+                                      GUEST_SS_R | GUEST_SS_W | GUEST_SS_PS));
+    vtdm_flush_page(&vm, VTDM_DID, 0, iova);
+    tap_ok(vtdm_reads(&vm, EP, iova + 0x1ff000) == base + 0x1ff000 &&
+               vtdm_reaches(&vm, 0, iova + 0x1ff000, base + 0x1ff000),
+           "... of a page of 2 MiB, too");
+    vtdm_clear(&vm);
+}
+
 int main(int argc, char **argv)
 {
     Target target;
@@ -277,7 +293,7 @@ int main(int argc, char **argv)
 
     if (!target_init_default(&target, argc, argv, 1, "vtd"))
         return 2;
-    if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "a machine")) {
+    if (tap_ok(vtdm_init_first_stage(&vm, &target), "a machine")) {
         vtdm_start(&vm, VTDM_SCALABLE);
         vtdm_install(&vm, EP, &vm.domain);
         test_answer(&vm);
@@ -290,6 +306,7 @@ int main(int argc, char **argv)
         test_interrupts(&vm);
         vtdm_clear(&vm);
     }
+    test_host_device(&target);
     target_clear(&target);
     return tap_done();
 }

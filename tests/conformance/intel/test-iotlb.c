@@ -197,7 +197,7 @@ int main(int argc, char **argv)
 
     if (!target_init_default(&target, argc, argv, 1, "vtd"))
         return 2;
-    if (tap_ok(vtdm_init(&r.vm, &target, target.first, NULL), "a machine")) {
+    if (tap_ok(vtdm_init_first_stage(&r.vm, &target), "a machine")) {
         r.domain = &r.vm.domain;
         r.other = vtdm_alloc(&r.vm, GUEST_PAGE);
         vtdm_start(&r.vm, VTDM_SCALABLE);

@@ -215,11 +215,12 @@ static void test_tail(VtdMachine *vm)
 static void test_position(VtdMachine *vm)
 {
     guint64 other = vtdm_alloc(vm, GUEST_PAGE), third = vtdm_alloc(vm, GUEST_PAGE);
-    const guint64 page_flush = guest_vtd_inv_pasid_iotlb(3, VTDM_DID, 0);
+    const guint64 page_flush = vtdm_page_flush(vm, VTDM_DID, 0);
     guint at;
 
     vtdm_install(vm, VTDM_RID, &vm->domain);
     guest_vtd_map(&vm->domain, VTDM_IOVA + 0x1000, third, TRUE);
+    vtdm_issue(vm, page_flush, VTDM_IOVA + 0x1000); /* as caching mode wants it */
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page) &&
                vtdm_reaches(vm, 0, VTDM_IOVA + 0x1000, third),
            "two pages are mapped and used");
@@ -256,7 +257,7 @@ static void test_wrap(VtdMachine *vm)
     gboolean ok = TRUE;
 
     for (guint i = 0; i < 5 * size; i++) {
-        vtdm_queue(vm, guest_vtd_inv_pasid_iotlb(3, VTDM_DID, 0), (guint64)i << 12);
+        vtdm_queue(vm, vtdm_page_flush(vm, VTDM_DID, 0), (guint64)i << 12);
         if (i % 50 == 0)
             ok &= vtdm_ring(vm);
     }

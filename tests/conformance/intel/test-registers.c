@@ -31,7 +31,7 @@ static void test_identity(VtdMachine *vm)
     tap_is(vtdm_ecap(vm, VTDM_ECAP_PT, 1), 1, "ECAP.PT");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_NEST, 1), 0, "ECAP.NEST: none");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_SMTS, 1), 1, "ECAP.SMTS");
-    tap_is(vtdm_ecap(vm, VTDM_ECAP_FSTS, 1), 1, "ECAP.FSTS");
+    tap_is(vtdm_ecap(vm, VTDM_ECAP_FSTS, 1), vm->nests, "ECAP.FSTS, where the host nests");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_SSTS, 1), 1, "ECAP.SSTS: shadowed for host devices");
     tap_ok(vtdm_cap(vm, VTDM_CAP_SAGAW, 5) & ~1u & 0xe, "CAP.SAGAW: there are tables");
     tap_ok(!vtdm_cap(vm, VTDM_CAP_PSI, 1) || vtdm_cap(vm, VTDM_CAP_MAMV, 6),

@@ -318,7 +318,7 @@ int main(int argc, char **argv)
 
     if (!target_init_default(&target, argc, argv, 1, "vtd"))
         return 2;
-    if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "a machine")) {
+    if (tap_ok(vtdm_init_first_stage(&vm, &target), "a machine")) {
         test_legacy(&vm);
         vtdm_start(&vm, VTDM_SCALABLE);
         vtdm_install(&vm, LOW, &vm.domain);
