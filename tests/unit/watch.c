@@ -12,10 +12,8 @@ static void look(Watch *watch)
 static int watch_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     Watch *watch = data;
-    int ret;
+    int ret = watch->spy.seam.ops->ioctl(data, fd, request, arg);
 
-    look(watch);
-    ret = watch->spy.seam.ops->ioctl(data, fd, request, arg);
     look(watch);
     return ret;
 }
@@ -23,10 +21,8 @@ static int watch_ioctl(void *data, int fd, unsigned long request, void *arg)
 static int watch_close(void *data, int fd)
 {
     Watch *watch = data;
-    int ret;
+    int ret = watch->spy.seam.ops->close(data, fd);
 
-    look(watch);
-    ret = watch->spy.seam.ops->close(data, fd);
     look(watch);
     return ret;
 }

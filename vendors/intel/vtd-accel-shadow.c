@@ -132,6 +132,16 @@ static ViommuResult prepare(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
     return viommui_shadow_sync((*ret_shadow)->shadow, 0, G_MAXUINT64);
 }
 
+/* It may come to have its copy without being asked: at the end of a reset, or of a quarrel.
+ */
+static gboolean waits(const ViommuiVtdBinding *binding)
+{
+    ViommuHostDevice *device = binding->device->device;
+
+    return viommui_host_device_is_pending(device, binding->pasid) ||
+           viommui_host_device_get_attachment(device, binding->pasid) == VIOMMUI_SHADOW;
+}
+
 ViommuResult viommui_vtd_shadow_attach(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
                                        const ViommuiVtdSecondStage *tables, guint16 did)
 {
@@ -157,8 +167,8 @@ ViommuResult viommui_vtd_shadow_attach(ViommuVtdAccel *accel, ViommuiVtdBinding 
                                    VIOMMUI_FAIL_CLOSED);
     /* What it had goes when it is not attached to that any more. */
     viommui_vtd_shadow_leave(accel, &former);
-    /* Put off, it is to find the copy as the table is then. */
-    if (result != VIOMMU_OK && !viommui_host_device_is_pending(device, binding->pasid))
+    /* Then it is to find the table as it is then; so are others of its group. */
+    if (result != VIOMMU_OK && !waits(binding))
         viommui_vtd_shadow_leave(accel, binding);
     return result;
 }
