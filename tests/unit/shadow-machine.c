@@ -418,7 +418,7 @@ static gboolean make_host(ShadowMachine *m, guint n, GError **error)
     VtdMachine *vm = &m->vm;
 
     config.backend = m->options->backend;
-    config.seam = vm->seam;
+    config.seam = &m->watch.seam;
     vm->host = viommu_host_new(&config, error);
     if (!vm->host)
         return FALSE;
@@ -462,7 +462,6 @@ gboolean sm_init(ShadowMachine *m, const ShadowMachineOptions *options)
     add_devices(m, n);
     watch_init(&m->watch, viommu_emulator_get_seam(m->vm.emulator));
     m->watch.user_data = m;
-    m->vm.seam = &m->watch.seam;
     viewer_init(&m->viewer, m->vm.emulator);
     if (make_host(m, n, &error) && make_unit(&m->vm, &error)) {
         m->vm.status = vtdm_alloc(&m->vm, SM_PAGE);
