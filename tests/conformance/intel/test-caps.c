@@ -303,6 +303,9 @@ static void test_on(Target *target)
     config.first_stage = VIOMMU_ON;
     hide(&target->spy, &nest, TRUE);
     refuse_attach(target, &config, "NEST", "NEST", "1", "0");
+    config = plain;
+    config.five_level = VIOMMU_ON;
+    refuse_attach(target, &config, "FS5LP", "NEST", "1", "0");
     tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_FSTS & 1, 0,
            "AUTO: no FSTS over a host that cannot nest");
     hide(&target->spy, &nest, FALSE);
