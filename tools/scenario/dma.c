@@ -52,19 +52,23 @@ static gboolean write_at(DmaDevice *dma, gint64 at, const void *value, gsize siz
     return n == (gssize)size || fail(error, "cannot write the device", n);
 }
 
-static gboolean check_id(DmaDevice *dma, gint64 config, GError **error)
+gboolean dma_check_id(guint16 vendor, guint16 device, GError **error)
 {
-    guint16 id[2];
-
-    if (!read_at(dma, config + PCI_VENDOR_ID, id, sizeof id, error))
-        return FALSE;
-    if (GUINT16_FROM_LE(id[0]) == EDU_VENDOR && GUINT16_FROM_LE(id[1]) == EDU_DEVICE)
+    if (vendor == EDU_VENDOR && device == EDU_DEVICE)
         return TRUE;
     g_set_error(
         error, VIOMMU_ERROR, VIOMMU_ERROR_UNSUPPORTED,
         "device %04x:%04x: no way is known here to make it do DMA; %04x:%04x (edu) can",
-        GUINT16_FROM_LE(id[0]), GUINT16_FROM_LE(id[1]), EDU_VENDOR, EDU_DEVICE);
+        vendor, device, EDU_VENDOR, EDU_DEVICE);
     return FALSE;
+}
+
+static gboolean check_id(DmaDevice *dma, gint64 config, GError **error)
+{
+    guint16 id[2];
+
+    return read_at(dma, config + PCI_VENDOR_ID, id, sizeof id, error) &&
+           dma_check_id(GUINT16_FROM_LE(id[0]), GUINT16_FROM_LE(id[1]), error);
 }
 
 gboolean dma_device_init(DmaDevice *dma, const ViommuSeam *seam, ViommuHostDevice *device,
@@ -81,8 +85,8 @@ gboolean dma_device_init_fd(DmaDevice *dma, const ViommuSeam *seam, int fd, GErr
     if (!get_region(&opened, VFIO_PCI_CONFIG_REGION_INDEX, &opened.config, error) ||
         !check_id(&opened, opened.config, error) ||
         !get_region(&opened, VFIO_PCI_BAR0_REGION_INDEX, &opened.registers, error) ||
-        !read_at(&opened, opened.config + PCI_COMMAND, &opened.command, sizeof opened.command,
-                 error))
+        !read_at(&opened, opened.config + PCI_COMMAND, &opened.command,
+                 sizeof opened.command, error))
         return FALSE;
     command = opened.command | GUINT16_TO_LE(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     if (!write_at(&opened, opened.config + PCI_COMMAND, &command, sizeof command, error))

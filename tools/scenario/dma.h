@@ -18,6 +18,9 @@ typedef struct {
     guint16 command;  /* the PCI command register as it was found */
 } DmaDevice;
 
+/* Is it a device that can be driven here? */
+gboolean dma_check_id(guint16 vendor, guint16 device, GError **error);
+
 /* Refuses devices it cannot drive, naming their ID. */
 gboolean dma_device_init(DmaDevice *dma, const ViommuSeam *seam, ViommuHostDevice *device,
                          GError **error);

@@ -156,11 +156,13 @@ static guint pasid_bits(const Offer *offer)
     return bits;
 }
 
+/* All that the host maps, though its tables may be those of a wider width (11.4.2, MGAW).
+ */
 static guint address_bits(const ViommuVtdConfig *config, guint mappable_bits)
 {
     if (config->address_bits)
         return config->address_bits;
-    return mappable_bits >= DEFAULT_ADDRESS_BITS ? DEFAULT_ADDRESS_BITS : 39;
+    return CLAMP(mappable_bits, 39, DEFAULT_ADDRESS_BITS);
 }
 
 static guint64 make_cap(const Offer *offer, guint bits)
@@ -168,7 +170,7 @@ static guint64 make_cap(const Offer *offer, guint bits)
     const ViommuVtdConfig *config = offer->config;
     guint domain_bits = config->domain_bits ? config->domain_bits : DEFAULT_DOMAIN_BITS;
     /* A bit for each number of levels, from 3 up to the width. */
-    guint sagaw = bits == 39 ? 0x2 : bits == 48 ? 0x6 : 0xe;
+    guint sagaw = bits <= 39 ? 0x2 : bits <= 48 ? 0x6 : 0xe;
     guint64 cap = 0;
 
     cap = viommui_field_set(cap, CAP_ND, (domain_bits - 4) / 2);
