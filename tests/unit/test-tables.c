@@ -404,6 +404,11 @@ static void test_dirty(gboolean nest)
     tap_is((gint64)read_all(&r), 1 << 7 | 1 << 10, "... once");
     drop(&r, u);
     tap_is((gint64)read_all(&r), 1LL << 40, "also with its table");
+    map(&r, t, IOVA, 3);
+    unmap(&r, t, IOVA);
+    viommu_host_set_dirty_tracking(r.host, FALSE, NULL);
+    tap_ok(viommu_host_set_dirty_tracking(r.host, TRUE, NULL), "tracking anew");
+    tap_is((gint64)read_all(&r), 0, "... forgets what went before");
     drop(&r, t);
     reach_clear(&r);
 }
