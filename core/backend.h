@@ -239,7 +239,10 @@ typedef struct {
     /* Answer the group of this cookie. */
     int (*respond)(ViommuiFaultQueue *queue, guint32 cookie, gboolean success);
 
-    /* Whether the parent can record what devices write: optional, FALSE where it cannot. */
+    /*
+     * Whether what devices write can be recorded, by way of the parent and of all tables:
+     * optional, FALSE where it cannot.
+     */
     gboolean (*viommu_can_track_dirty)(ViommuiBackendViommu *viommu);
     /* Switching it on forgets what was recorded before. */
     int (*set_dirty_tracking)(ViommuiBackendViommu *viommu, gboolean on);
@@ -259,7 +262,10 @@ typedef struct {
      */
     int (*table_map)(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
                      ViommuMapFlags flags);
-    /* What one table_map made. Afterwards no device reaches it, by any cache. */
+    /*
+     * What one table_map made. Afterwards no device reaches it, by any cache. While dirty
+     * tracking is on, what could be written of it counts as written.
+     */
     int (*table_unmap)(ViommuiTable *table, guint64 iova, guint64 size);
     /*
      * The page sizes of the table, bit n for 2^n bytes: iova, gpa and size of a mapping are

@@ -6,7 +6,7 @@
  * What the files of this backend share. One file per kernel object: ioas.c, device.c (the
  * VFIO cdev and its vDEVICE), viommu.c (nesting parent, vIOMMU, nested HWPTs,
  * invalidation), table.c (address spaces of
- * their own), dirty.c (what a parent records), veventq.c, fault-queue.c; find.c knows
+ * their own), dirty.c (what is written), veventq.c, fault-queue.c; find.c knows
  * where cdevs are, smmuv3.c and vtd.c what is particular to those, and iommufd.c holds the
  * ops.
  *
@@ -14,6 +14,7 @@
  * include/uapi/linux/iommufd.h and vfio.h, Linux 7.3.
  */
 
+#include "backends/dirt.h"
 #include "backends/error.h"
 #include "backends/find.h"
 #include "backends/seam.h"
@@ -54,9 +55,27 @@ struct ViommuiBackendViommu {
     const ViommuiIommufdTypes *types;
     gboolean pasids;
     gboolean nest;
+    gboolean can_track_dirty;
     gboolean tracks_dirty;
     guint32 parent;
-    guint32 id; /* 0: the kernel has no vIOMMU object of this type */
+    guint32 id;        /* 0: the kernel has no vIOMMU object of this type */
+    GPtrArray *tables; /* ViommuiTable */
+    ViommuiDirt *dirt; /* gone with its mapping, and not asked for */
+};
+
+/* What one mapping of a table is of. */
+typedef struct {
+    guint64 iova;
+    guint64 gpa;
+    guint64 size;
+    ViommuMapFlags flags;
+} ViommuiIommufdRange;
+
+struct ViommuiTable {
+    ViommuiBackendViommu *viommu;
+    guint32 ioas;
+    guint32 hwpt;
+    GHashTable *ranges; /* &iova -> ViommuiIommufdRange */
 };
 
 /* 0 or a negated errno. */
@@ -140,6 +159,11 @@ gboolean viommui_iommufd_can_track_dirty(ViommuiBackendViommu *viommu);
 int viommui_iommufd_set_dirty_tracking(ViommuiBackendViommu *viommu, gboolean on);
 int viommui_iommufd_get_dirty(ViommuiBackendViommu *viommu, guint64 gpa, guint64 size,
                               guint64 *bitmap, gboolean keep);
+/* Of one HWPT. */
+int viommui_iommufd_record(ViommuiSpace *space, guint32 hwpt, gboolean on);
+/* A range is unmapped, and what was recorded of it is gone. */
+void viommui_iommufd_keep_range(ViommuiBackendViommu *viommu,
+                                const ViommuiIommufdRange *range);
 
 /* --- fault-queue.c --- */
 gboolean viommui_iommufd_fault_queue_new(ViommuiBackendViommu *viommu,

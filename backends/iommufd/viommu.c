@@ -30,7 +30,7 @@ static int parent_alloc(ViommuiBackendViommu *viommu, guint32 devid)
         .size = sizeof cmd,
         .flags = (viommu->nest ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0) |
                  viommui_iommufd_pasid_flag(viommu) |
-                 (viommu->tracks_dirty ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0),
+                 (viommu->can_track_dirty ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0),
         .dev_id = devid,
         .pt_id = viommu->space->ioas,
     };
@@ -77,34 +77,40 @@ static void set_parent_error(GError **error, int err, const ViommuiBackendViommu
                                   devid, pasids);
 }
 
+static gboolean make(ViommuiBackendViommu *viommu, guint32 devid, GError **error)
+{
+    int ret = parent_alloc(viommu, devid);
+
+    if (ret < 0) {
+        set_parent_error(error, -ret, viommu, devid);
+        return FALSE;
+    }
+    ret = viommu_alloc(viommu, devid);
+    if (ret < 0)
+        viommui_iommufd_set_error(
+            error, -ret,
+            "the IOMMU of device %u gives no vIOMMU: the platform must "
+            "keep DMA coherent (CANWBS or S2FWB)",
+            devid);
+    return ret == 0;
+}
+
 gboolean viommui_iommufd_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *device,
                                     ViommuiDataType type, gboolean pasids, gboolean nest,
                                     ViommuiBackendViommu **ret_viommu, GError **error)
 {
     ViommuiBackendViommu *viommu = g_new0(ViommuiBackendViommu, 1);
-    int ret;
 
     viommu->space = space;
     viommu->types = types[type];
     viommu->pasids = pasids;
     viommu->nest = nest;
-    viommu->tracks_dirty =
+    viommu->can_track_dirty =
         device->dirty_tracking && (!nest || viommu->types->parent_tracks_dirty);
-    ret = parent_alloc(viommu, device->devid);
-    if (ret < 0) {
-        set_parent_error(error, -ret, viommu, device->devid);
-        g_free(viommu);
-        return FALSE;
-    }
-    ret = viommu_alloc(viommu, device->devid);
-    if (ret < 0) {
-        viommui_iommufd_set_error(
-            error, -ret,
-            "the IOMMU of device %u gives no vIOMMU: the platform must "
-            "keep DMA coherent (CANWBS or S2FWB)",
-            device->devid);
-        viommui_iommufd_destroy(space, viommu->parent);
-        g_free(viommu);
+    viommu->tables = g_ptr_array_new();
+    viommu->dirt = viommui_dirt_new();
+    if (!make(viommu, device->devid, error)) {
+        viommui_iommufd_viommu_free(viommu);
         return FALSE;
     }
     *ret_viommu = viommu;
@@ -115,7 +121,10 @@ void viommui_iommufd_viommu_free(ViommuiBackendViommu *viommu)
 {
     if (viommu->id)
         viommui_iommufd_destroy(viommu->space, viommu->id);
-    viommui_iommufd_destroy(viommu->space, viommu->parent);
+    if (viommu->parent)
+        viommui_iommufd_destroy(viommu->space, viommu->parent);
+    g_ptr_array_unref(viommu->tables);
+    viommui_dirt_free(viommu->dirt);
     g_free(viommu);
 }
 

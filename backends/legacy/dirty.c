@@ -3,8 +3,8 @@
  * What devices have written, by the dirty bitmaps of containers.
  *
  * A container is asked by IOVA, and for whole mappings, and forgets what it has told. So
- * whatever it tells of a mapping is kept as bits of the guest memory that is mapped there,
- * and the answer is taken from those: also when the mapping has gone since, or is a copy in
+ * whatever it tells of a mapping is kept as dirt of the guest memory that is mapped there,
+ * and the answer is taken from that: also when the mapping has gone since, or is a copy in
  * a table.
  *
  * The kernel says of real devices, whose writing it does not see, that all that is mapped
@@ -17,31 +17,12 @@
 #include <linux/vfio.h>
 #include <string.h>
 
-enum { PAGE_SHIFT = 12 };
-
-static guint64 *get_dirt(ViommuiLegacyMemory *memory)
+/* The guest-physical address of what is mapped. */
+static guint64 get_gpa(const ViommuiLegacyRange *range)
 {
-    if (!memory->dirt)
-        memory->dirt = g_new0(guint64, ((memory->range.size >> PAGE_SHIFT) + 63) / 64);
-    return memory->dirt;
-}
+    const ViommuiLegacyRange *whole = &range->memory->range;
 
-static void set_bits(guint64 *words, guint64 first, guint64 n)
-{
-    for (guint64 i = first; i < first + n; i++) {
-        if (i % 64 == 0 && first + n - i >= 64) {
-            words[i / 64] = G_MAXUINT64;
-            i += 63;
-        } else {
-            words[i / 64] |= 1ULL << i % 64;
-        }
-    }
-}
-
-/* The first page of the range, as counted in the memory that it is a part of. */
-static guint64 get_first_page(const ViommuiLegacyRange *range)
-{
-    return (guint64)(range->address - range->memory->range.address) >> PAGE_SHIFT;
+    return whole->iova + (guint64)(range->address - whole->address);
 }
 
 /* --- on and off --------------------------------------------------------------------- */
@@ -80,51 +61,23 @@ static int record_all(ViommuiBackendViommu *viommu, gboolean on)
     return first;
 }
 
-static gboolean forget_dirt(gpointer key, gpointer value, gpointer data)
-{
-    ViommuiLegacyMemory *memory = value;
-
-    (void)key;
-    (void)data;
-    g_clear_pointer(&memory->dirt, g_free);
-    return FALSE;
-}
-
 gboolean viommui_legacy_can_track_dirty(ViommuiBackendViommu *viommu)
 {
     return viommu->can_track_dirty;
 }
 
-static int switch_on(ViommuiBackendViommu *viommu)
-{
-    ViommuiSpace *space = viommu->space;
-    int ret;
-
-    if (!viommu->can_track_dirty)
-        return -EOPNOTSUPP;
-    if (viommu->tracks_dirty)
-        space->n_tracking--;
-    viommu->tracks_dirty = FALSE;
-    ret = record_all(viommu, TRUE);
-    if (ret < 0) {
-        record_all(viommu, FALSE);
-        return ret;
-    }
-    /* What another viommu's devices wrote is not this one's to forget. */
-    if (!space->n_tracking++)
-        g_tree_foreach(space->memory, forget_dirt, NULL);
-    viommu->tracks_dirty = TRUE;
-    return 0;
-}
-
 int viommui_legacy_set_dirty_tracking(ViommuiBackendViommu *viommu, gboolean on)
 {
-    if (on)
-        return switch_on(viommu);
-    if (viommu->tracks_dirty)
-        viommu->space->n_tracking--;
-    viommu->tracks_dirty = FALSE;
-    return record_all(viommu, FALSE);
+    int ret;
+
+    if (on && !viommu->can_track_dirty)
+        return -EOPNOTSUPP;
+    viommui_dirt_clear(viommu->dirt);
+    ret = record_all(viommu, on);
+    if (on && ret < 0)
+        record_all(viommu, FALSE);
+    viommu->tracks_dirty = on && ret == 0;
+    return ret;
 }
 
 /* --- keeping ------------------------------------------------------------------------ */
@@ -133,7 +86,7 @@ void viommui_legacy_keep_range(const ViommuiLegacyView *view,
                                const ViommuiLegacyRange *range)
 {
     if (view->viommu->tracks_dirty && range->flags & VIOMMU_MAP_WRITE)
-        set_bits(get_dirt(range->memory), get_first_page(range), range->size >> PAGE_SHIFT);
+        viommui_dirt_add(view->viommu->dirt, get_gpa(range), range->size);
 }
 
 static gboolean keep_one(gpointer key, gpointer value, gpointer data)
@@ -172,20 +125,29 @@ static int ask(ViommuiLegacyContainer *container, const ViommuiLegacyRange *rang
                               cmd, sizeof cmd);
 }
 
-/* The bits of a mapping become bits of the memory behind it. */
+/* The bits of a mapping become dirt of the memory behind it, run by run. */
+static void add_bits(ViommuiDirt *dirt, guint64 gpa, guint64 unit, const guint64 *words,
+                     guint64 n)
+{
+    guint64 first = 0, end;
+
+    for (; first < n; first = end + 1) {
+        for (end = first; end < n && words[end / 64] >> end % 64 & 1; end++)
+            ;
+        viommui_dirt_add(dirt, gpa + first * unit, (end - first) * unit);
+    }
+}
+
 static int gather_range(ViommuiLegacyContainer *container, const ViommuiLegacyRange *range)
 {
     guint64 unit = viommui_legacy_limits_get_page_size(&container->limits);
-    guint64 n = range->size / unit, n_pages = unit >> PAGE_SHIFT;
+    guint64 n = range->size / unit;
     g_autofree guint64 *words = g_new0(guint64, (n + 63) / 64);
     int ret = ask(container, range, words, (n + 63) / 64);
 
-    if (ret < 0)
-        return ret;
-    for (guint64 i = 0; i < n; i++)
-        if (words[i / 64] >> i % 64 & 1)
-            set_bits(get_dirt(range->memory), get_first_page(range) + i * n_pages, n_pages);
-    return 0;
+    if (ret >= 0)
+        add_bits(container->view->viommu->dirt, get_gpa(range), unit, words, n);
+    return ret;
 }
 
 typedef struct {
@@ -199,7 +161,7 @@ static gboolean gather_one(gpointer key, gpointer value, gpointer data)
 {
     const ViommuiLegacyRange *range = value;
     Gathering *gathering = data;
-    guint64 gpa = range->memory->range.iova + (get_first_page(range) << PAGE_SHIFT);
+    guint64 gpa = get_gpa(range);
 
     (void)key;
     if (range->flags & VIOMMU_MAP_WRITE && gpa <= gathering->last &&
@@ -227,25 +189,12 @@ static int gather(ViommuiBackendViommu *viommu, guint64 gpa, guint64 last)
 int viommui_legacy_get_dirty(ViommuiBackendViommu *viommu, guint64 gpa, guint64 size,
                              guint64 *bitmap, gboolean keep)
 {
-    ViommuiLegacyRange *range = viommui_legacy_ranges_find(viommu->space->memory, gpa);
-    ViommuiLegacyMemory *memory = range ? range->memory : NULL;
-    guint64 first;
     int ret;
 
-    if (!viommu->tracks_dirty || !memory || range->size - (gpa - range->iova) < size)
+    if (!viommu->tracks_dirty)
         return -EINVAL;
     ret = gather(viommu, gpa, gpa + (size - 1));
-    if (ret < 0 || !memory->dirt)
-        return ret;
-    first = (gpa - range->iova) >> PAGE_SHIFT;
-    for (guint64 i = 0; i < size >> PAGE_SHIFT; i++) {
-        guint64 *word = &memory->dirt[(first + i) / 64], bit = 1ULL << (first + i) % 64;
-
-        if (!(*word & bit))
-            continue;
-        bitmap[i / 64] |= 1ULL << i % 64;
-        if (!keep)
-            *word &= ~bit;
-    }
-    return 0;
+    if (ret == 0)
+        viommui_dirt_take(viommu->dirt, gpa, size, bitmap, keep);
+    return ret;
 }

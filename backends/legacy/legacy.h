@@ -20,6 +20,7 @@
  * include/uapi/linux/vfio.h, Linux 7.3.
  */
 
+#include "backends/dirt.h"
 #include "backends/error.h"
 #include "backends/find.h"
 #include "backends/seam.h"
@@ -42,7 +43,6 @@ struct ViommuiLegacyMemory {
     ViommuiLegacyRange range; /* as IDENTITY shows it */
     gboolean is_ours;         /* mapped here, of a file */
     guint n_copies;           /* ranges of tables */
-    guint64 *dirt; /* bits of 4 KiB pages found written and not asked for; NULL: none */
 };
 
 /* What a container can map. */
@@ -68,7 +68,6 @@ struct ViommuiSpace {
     GHashTable *views; /* HWPT ID -> ViommuiLegacyView */
     guint32 last_hwpt;
     int last_unknown; /* group number given away in place of one that cannot be known */
-    guint n_tracking; /* viommus with dirty tracking on */
 };
 
 struct ViommuiLegacyContainer {
@@ -96,6 +95,7 @@ struct ViommuiBackendViommu {
     ViommuiLegacyView identity;
     gboolean can_track_dirty;
     gboolean tracks_dirty;
+    ViommuiDirt *dirt; /* told, or gone with its mapping, and not asked for */
 };
 
 /* --- legacy.c --- */

@@ -10,14 +10,6 @@
 
 #include <errno.h>
 
-static void memory_free(gpointer data)
-{
-    ViommuiLegacyMemory *memory = data;
-
-    g_free(memory->dirt);
-    g_free(memory);
-}
-
 /* The iommufd backend's way in is not this one's. */
 static gboolean check_config(const ViommuHostConfig *config, GError **error)
 {
@@ -41,7 +33,7 @@ gboolean viommui_legacy_space_open(const ViommuHostConfig *config, ViommuiSpace 
     space->seam = config->seam;
     space->container_path =
         g_strdup(config->container ? config->container : "/dev/vfio/vfio");
-    space->memory = viommui_legacy_ranges_new(memory_free);
+    space->memory = viommui_legacy_ranges_new(g_free);
     space->containers = g_ptr_array_new();
     space->views = g_hash_table_new(NULL, NULL);
     space->last_unknown = VIOMMU_GROUP_ASK;
@@ -223,7 +215,7 @@ gboolean viommui_legacy_map(ViommuiSpace *space, const ViommuiMapping *mapping,
         return FALSE;
     if (!map(space, &memory->range, error)) {
         unmap_file(space, memory);
-        memory_free(memory);
+        g_free(memory);
         return FALSE;
     }
     g_tree_insert(space->memory, &memory->range.iova, memory);

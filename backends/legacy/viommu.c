@@ -23,6 +23,7 @@ gboolean viommui_legacy_viommu_new(ViommuiSpace *space, ViommuiBackendDevice *de
     viommu = g_new0(ViommuiBackendViommu, 1);
     viommu->space = space;
     viommu->can_track_dirty = device->container->limits.tracks_dirty;
+    viommu->dirt = viommui_dirt_new();
     viommui_legacy_view_init(&viommu->identity, viommu, space->memory);
     *ret_viommu = viommu;
     return TRUE;
@@ -32,6 +33,7 @@ void viommui_legacy_viommu_free(ViommuiBackendViommu *viommu)
 {
     viommui_legacy_set_dirty_tracking(viommu, FALSE);
     viommui_legacy_view_clear(&viommu->identity);
+    viommui_dirt_free(viommu->dirt);
     g_free(viommu);
 }
 

@@ -49,9 +49,9 @@ ViommuHostDevice *viommu_host_device_new_from_bound(ViommuHost *host, int cdev_f
 
 /*
  * From the open file of its IOMMU group ("/dev/vfio/7"), which is in no container: it is
- * put in one here, and taken out again when the last device made from it is freed; never
- * closed here. bdf: which function of the group. Backend "legacy" only, which takes no
- * cdevs.
+ * put in one here, and taken out again when the last device made from it is freed, until
+ * when it is to stay open; never closed here. bdf: which function of the group. Backend
+ * "legacy" only, which takes no cdevs.
  */
 ViommuHostDevice *viommu_host_device_new_from_group_fd(ViommuHost *host, int group_fd,
                                                        const char *bdf, GError **error);

@@ -3,6 +3,7 @@
  * Corners of core/ that no life of a device reaches.
  */
 
+#include "backends/dirt.h"
 #include "backends/seam.h"
 #include "core/private.h"
 
@@ -174,8 +175,62 @@ static void test_retries(void)
     tap_is(grumpy.n_calls, 1, "... is not tried again");
 }
 
+enum { DIRT_BASE = 0x1f0000, DIRT_PAGES = 1100 };
+
+/* A range of those pages, some of three chunks. */
+static void pick(GRand *rand, guint *ret_first, guint *ret_n)
+{
+    *ret_first = (guint)g_rand_int_range(rand, 0, DIRT_PAGES);
+    *ret_n = (guint)g_rand_int_range(rand, 1, DIRT_PAGES - (gint)*ret_first + 1);
+}
+
+static gboolean take_some(ViommuiDirt *dirt, gboolean *pages, GRand *rand)
+{
+    guint64 bits[DIRT_PAGES / 64 + 1] = {0};
+    gboolean keep = g_rand_boolean(rand), ok = TRUE;
+    guint first, n;
+
+    pick(rand, &first, &n);
+    viommui_dirt_take(dirt, DIRT_BASE + ((guint64)first << 12), (guint64)n << 12, bits,
+                      keep);
+    for (guint i = 0; i < G_N_ELEMENTS(bits) * 64; i++) {
+        gboolean is_dirty = i < n && pages[first + i];
+
+        ok = ok && is_dirty == (gboolean)(bits[i / 64] >> i % 64 & 1);
+        if (i < n && !keep)
+            pages[first + i] = FALSE;
+    }
+    return ok;
+}
+
+/* Against an array of pages. */
+static void test_dirt(void)
+{
+    ViommuiDirt *dirt = viommui_dirt_new();
+    g_autofree gboolean *pages = g_new0(gboolean, DIRT_PAGES);
+    GRand *rand = g_rand_new_with_seed(1);
+    gboolean ok = TRUE;
+    guint first, n;
+
+    for (guint step = 0; step < 500; step++) {
+        pick(rand, &first, &n);
+        n = MIN(n, step % 2 ? 3 : 600);
+        viommui_dirt_add(dirt, DIRT_BASE + ((guint64)first << 12), (guint64)n << 12);
+        for (guint i = first; i < first + n; i++)
+            pages[i] = TRUE;
+        ok = take_some(dirt, pages, rand) && ok;
+    }
+    tap_ok(ok, "dirt is told and forgotten as it was found");
+    viommui_dirt_clear(dirt);
+    memset(pages, 0, DIRT_PAGES * sizeof *pages);
+    tap_ok(take_some(dirt, pages, rand), "... or all at once");
+    viommui_dirt_free(dirt);
+    g_rand_free(rand);
+}
+
 int main(void)
 {
+    test_dirt();
     test_retries();
     test_slots();
     test_names();

@@ -101,6 +101,7 @@ static ViommuResult replace(Bench *b, guint i, ViommuiOnFailure on_failure)
 
 static void test_states(Bench *b)
 {
+    tap_ok(viommu_host_device_get_info(b->device)->can_nest, "an SMMU may nest");
     tap_is(bind(b, 0, VIOMMUI_KEEP_OLD), VIOMMU_UNSUPPORTED,
            "nothing is bound outside a vIOMMU");
     tap_is(viommui_host_device_detach(b->device, VIOMMUI_NO_PASID, VIOMMUI_IDENTITY,

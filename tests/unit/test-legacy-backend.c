@@ -276,9 +276,14 @@ static void test_mixed(void)
            "memory comes before devices");
     fd = r.spy.seam.ops->open(r.spy.seam.data, "/dev/vfio/0", O_RDWR);
     r.group_fds[0] = fd;
+    spy_fail(&r.spy, VFIO_SET_IOMMU, 1, EIO, 1);
+    tap_ok(!viommu_host_device_new_from_group_fd(r.host, fd, r.bdfs[0], NULL),
+           "a container that the host does not set up");
+    spy_fail_none(&r.spy);
     r.devices[0] = viommu_host_device_new_from_group_fd(r.host, fd, r.bdfs[0], NULL);
     r.devices[1] = viommu_host_device_new_from_bdf(r.host, r.bdfs[1], NULL);
-    tap_ok(r.devices[0] && r.devices[1], "one by its group's file, one by its address");
+    tap_ok(r.devices[0] && r.devices[1],
+           "... is left; one by its group's file, one by its address");
     tap_ok(r.devices[0]->group == r.devices[1]->group, "... are of one group");
     reach_clear(&r);
 }

@@ -8,6 +8,7 @@
 #include "backend-bench.h"
 
 #include <errno.h>
+#include <linux/iommufd.h>
 
 enum { IOVA = 0x40000000, OTHER = 0x50000000 };
 
@@ -346,6 +347,116 @@ static void test_pasids(void)
     reach_clear(&r);
 }
 
+/* --- dirty tracking, where the IOMMU tells; legacy: test-legacy-dirty.c ----------------
+ */
+
+static guint64 read_bits(Reach *r, guint first, guint n, gboolean keep)
+{
+    guint64 bits = 0;
+
+    return viommu_host_get_dirty(r->host, reach_gpa(first), (guint64)n * REACH_PAGE,
+                                 REACH_PAGE, &bits, keep, NULL)
+               ? bits
+               : 0xbadbadbadULL;
+}
+
+static guint64 read_all(Reach *r)
+{
+    return read_bits(r, 0, REACH_PAGES, FALSE);
+}
+
+static void test_dirty(gboolean nest)
+{
+    const ViommuiHostViommuConfig config = {.type = VIOMMUI_DATA_VTD, .nest = TRUE};
+    Table t, u;
+    Reach r;
+
+    reach_init(&r, &(ReachOptions){.backend = "iommufd", .n_devices = 1});
+    if (nest) {
+        viommui_host_viommu_free(r.hv);
+        r.hv = viommui_host_viommu_new(r.devices[0], &config, NULL);
+    }
+    t = make(&r);
+    viommui_backend_table_map(r.hv, t.table, IOVA, reach_gpa(7), 4 * REACH_PAGE, REACH_RW);
+    tap_ok(viommu_host_set_dirty_tracking(r.host, TRUE, NULL), "tracking is on%s",
+           nest ? ", beside nesting" : "");
+    u = make(&r);
+    map(&r, u, IOVA, 40);
+    reach_attach(&r, 0, t.hwpt);
+    reach_writes(&r, 0, IOVA + 2 * REACH_PAGE);
+    tap_is((gint64)read_bits(&r, 0, REACH_PAGES, TRUE), 1 << 9,
+           "what is written by way of a table is told");
+    tap_is((gint64)read_bits(&r, 8, 1, FALSE), 0, "... where it is");
+    tap_is((gint64)read_bits(&r, 9, 1, TRUE), 1, "... and only there");
+    tap_is((gint64)read_all(&r), 1 << 9, "... until it is forgotten");
+    tap_is((gint64)read_all(&r), 0, "... which it is then");
+    reach_attach(&r, 0, u.hwpt);
+    reach_writes(&r, 0, IOVA);
+    reach_detach(&r, 0);
+    tap_is((gint64)read_all(&r), 1LL << 40, "by a table that was made meanwhile, too");
+    viommui_backend_table_map(r.hv, t.table, OTHER, reach_gpa(20), REACH_PAGE,
+                              VIOMMU_MAP_READ);
+    unmap(&r, t, OTHER);
+    tap_is((gint64)read_all(&r), 0, "what could not be written goes clean");
+    viommui_backend_table_unmap(r.hv, t.table, IOVA, 4 * REACH_PAGE);
+    tap_is((gint64)read_bits(&r, 0, REACH_PAGES, TRUE), 0xf << 7, "what could goes dirty");
+    tap_is((gint64)read_bits(&r, 8, 2, FALSE), 3, "... each part of it");
+    tap_is((gint64)read_all(&r), 1 << 7 | 1 << 10, "... once");
+    drop(&r, u);
+    tap_is((gint64)read_all(&r), 1LL << 40, "also with its table");
+    map(&r, t, IOVA, 3);
+    unmap(&r, t, IOVA);
+    viommu_host_set_dirty_tracking(r.host, FALSE, NULL);
+    tap_ok(viommu_host_set_dirty_tracking(r.host, TRUE, NULL), "tracking anew");
+    tap_is((gint64)read_all(&r), 0, "... forgets what went before");
+    drop(&r, t);
+    reach_clear(&r);
+}
+
+static void test_dirty_fails(void)
+{
+    Table t, u;
+    Reach r;
+
+    reach_init(&r, &(ReachOptions){.backend = "iommufd", .n_devices = 1});
+    t = make(&r);
+    u = make(&r);
+    for (guint nth = 1; nth <= 3; nth++) {
+        spy_reset_counts(&r.spy);
+        spy_fail(&r.spy, IOMMU_HWPT_SET_DIRTY_TRACKING, nth, EIO, 1);
+        tap_ok(!viommu_host_set_dirty_tracking(r.host, TRUE, NULL),
+               "tracking that HWPT %u of three refuses", nth);
+        spy_fail_none(&r.spy);
+        tap_is((gint64)spy_count(&r.spy, IOMMU_HWPT_SET_DIRTY_TRACKING), 2 * nth - 1,
+               "... is undone for those before");
+    }
+    viommu_host_set_dirty_tracking(r.host, TRUE, NULL);
+    spy_fail(&r.spy, IOMMU_HWPT_SET_DIRTY_TRACKING, 1, EIO, 1);
+    tap_is(viommui_backend_table_new(r.hv, r.devices[0], &t.table, &t.hwpt),
+           VIOMMU_HOST_GONE, "a table that would not track is none");
+    spy_fail_none(&r.spy);
+    drop(&r, u);
+    drop(&r, t);
+    reach_clear(&r);
+}
+
+/* What hosts say of nesting, before it is tried. */
+static void test_can_nest(void)
+{
+    const guint64 lacks[] = {0, 1ULL << 26, 1ULL << 43};
+
+    for (guint i = 0; i < G_N_ELEMENTS(lacks); i++) {
+        Reach r;
+
+        reach_init_host(
+            &r, &(ReachOptions){.backend = "iommufd", .n_devices = 1, .lacks = lacks[i]});
+        r.devices[0] = viommu_host_device_new_from_bdf(r.host, r.bdfs[0], NULL);
+        tap_is(viommu_host_device_get_info(r.devices[0])->can_nest, lacks[i] == 0,
+               "a VT-d without ECAP bits 0x%" G_GINT64_MODIFIER "x", lacks[i]);
+        reach_clear(&r);
+    }
+}
+
 static void test_all(const char *backend, gboolean by_fd)
 {
     static void (*const tests[])(Reach *) = {
@@ -374,8 +485,13 @@ int main(void)
     for (guint i = 0; backends[i]; i++) {
         test_all(backends[i], FALSE);
         test_all(backends[i], TRUE);
-        if (g_str_equal(backends[i], "iommufd"))
+        if (g_str_equal(backends[i], "iommufd")) {
             test_pasids();
+            test_dirty(FALSE);
+            test_dirty(TRUE);
+            test_dirty_fails();
+            test_can_nest();
+        }
     }
     return tap_done();
 }
