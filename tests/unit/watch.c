@@ -14,6 +14,8 @@ static int watch_ioctl(void *data, int fd, unsigned long request, void *arg)
     Watch *watch = data;
     int ret = watch->spy.seam.ops->ioctl(data, fd, request, arg);
 
+    if (watch->called)
+        watch->called(fd, request, arg, ret, watch->user_data);
     look(watch);
     return ret;
 }
@@ -23,6 +25,8 @@ static int watch_close(void *data, int fd)
     Watch *watch = data;
     int ret = watch->spy.seam.ops->close(data, fd);
 
+    if (watch->called)
+        watch->called(fd, 0, NULL, ret, watch->user_data);
     look(watch);
     return ret;
 }

@@ -13,6 +13,9 @@ typedef struct {
     ViommuSeamOps ops;
     ViommuSeam seam;                /* hand this one out */
     void (*check)(void *user_data); /* NULL: nobody looks */
+    /* Told of each ioctl, and of request 0 for a close, before that; NULL: nobody is. */
+    void (*called)(int fd, unsigned long request, const void *arg, int result,
+                   void *user_data);
     void *user_data;
     guint64 n_looks;
 } Watch;
