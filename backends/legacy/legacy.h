@@ -165,8 +165,7 @@ void viommui_legacy_view_clear(ViommuiLegacyView *view);
 /* Map a range in all of these containers that are known, or in none. */
 int viommui_legacy_map_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range);
 /*
- * In all of them, as far as that goes; the first failure. One that is not known, and so is
- * to be BLOCKED, is.
+ * Unmap it in all of them, or in none. One that is not known, and so is to be BLOCKED, is.
  */
 int viommui_legacy_unmap_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range);
 

@@ -104,17 +104,32 @@ int viommui_legacy_map_everywhere(GPtrArray *containers, const ViommuiLegacyRang
     return 0;
 }
 
+/*
+ * What could not be unmapped for one stays for all that show it; one that refuses it now
+ * sees less. One that was BLOCKED meanwhile has no view.
+ */
+static void restore(GPtrArray *containers, guint from, const ViommuiLegacyRange *range)
+{
+    for (guint i = from; i < containers->len; i++) {
+        ViommuiLegacyContainer *container = containers->pdata[i];
+
+        if (container->known && container->view)
+            viommui_legacy_container_map(container, range);
+    }
+}
+
 int viommui_legacy_unmap_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range)
 {
-    int first = 0;
-
+    /* Backwards, for one that is blocked leaves the array. */
     for (guint i = containers->len; i-- > 0;) {
         ViommuiLegacyContainer *container = containers->pdata[i];
         int ret = container->known ? viommui_legacy_container_unmap(container, range)
                                    : viommui_legacy_container_block(container);
 
-        if (ret < 0 && first == 0)
-            first = ret;
+        if (ret < 0) {
+            restore(containers, i + 1, range);
+            return ret;
+        }
     }
-    return first;
+    return 0;
 }

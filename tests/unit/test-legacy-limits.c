@@ -325,11 +325,39 @@ static void test_unmap_fails(const char *container)
         spy_fail_none(&r.spy);
         tap_has(error->message, "does not unmap", "... as is said");
         tap_is(r.spy.n_mapped, 2, "... the memory stays");
+        tap_ok(all_read(&r, MORE, 7), "... for all");
         tap_ok(viommu_host_unmap(r.host, MORE, REACH_PAGE, NULL), "once more");
         tap_ok(nobody_reads(&r, MORE), "... and none has it");
         tap_is(r.spy.n_mapped, 1, "... and it may go");
     }
     reach_clear(&r);
+}
+
+/* One that is blocked at last does not get what another keeps. */
+static void test_unmap_blocks(const char *container)
+{
+    Reach r;
+
+    for (guint nth = 1; nth <= 3; nth++) {
+        start_three(&r, container);
+        viommu_host_map_fd(r.host, MORE, REACH_PAGE, r.memfd, REACH_SIZE + 7 * REACH_PAGE,
+                           REACH_RW, NULL);
+        spy_fail(&r.spy, VFIO_IOMMU_UNMAP_DMA, 1, EIO, 1);
+        tap_is(reach_detach(&r, 2), -EIO, "%s: a detach that is refused", container);
+        spy_fail(&r.spy, VFIO_IOMMU_UNMAP_DMA, nth, EIO, 1);
+        tap_ok(!viommu_host_unmap(r.host, MORE, REACH_PAGE, NULL),
+               "... and unmap %u of what follows", nth);
+        spy_fail_none(&r.spy);
+        tap_ok(reach_reads(&r, 0, MORE) == 7 && reach_reads(&r, 1, MORE) == 7,
+               "... which the others keep");
+        tap_ok(nth == 1 ||
+                   (reach_sees_nothing(&r, 2) && reach_reads(&r, 2, MORE) == -EFAULT),
+               "... and it does not");
+        viommu_host_unmap(r.host, MORE, REACH_PAGE, NULL);
+        tap_ok(reach_sees_nothing(&r, 2) && nobody_reads(&r, MORE),
+               "once more: it is blocked, and nobody has it");
+        reach_clear(&r);
+    }
 }
 
 /* A container that is to be blocked, and is not, is not forgotten. */
@@ -509,6 +537,7 @@ int main(void)
         test_map_fails(containers[i]);
         test_undo_fails(containers[i]);
         test_unmap_fails(containers[i]);
+        test_unmap_blocks(containers[i]);
         test_detach_fails(containers[i]);
         test_table_goes(containers[i]);
         test_attach_fails(containers[i]);

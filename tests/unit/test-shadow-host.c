@@ -145,6 +145,28 @@ static void test_unmap_again(const ShadowBenchOptions *options)
     sb_clear(&b);
 }
 
+/* Memory that does not go stays for all that have it, each a container or all by one. */
+static void test_unplug_fails_for_one(const ShadowBenchOptions *options)
+{
+    gboolean legacy = !g_strcmp0(options->backend, "legacy");
+    ShadowBench b;
+
+    sb_init(&b, options);
+    sb_watch(&b, iova(0), PIECES);
+    put_pieces(&b, 0);
+    sb_sync_all(&b);
+    sb_attach(&b, 0);
+    sb_attach(&b, 1);
+    spy_fail_pattern(&b.watch.spy, b.unmap_call, legacy ? ".x.x.x" : "xxx", EIO);
+    tap_ok(!sb_unplug(&b, SB_LOW), "memory that does not go, of one device of two");
+    spy_fail_none(&b.watch.spy);
+    tap_ok(sb_is_right(&b), "... stays for both");
+    tap_ok(sb_unplug(&b, SB_LOW) && sb_is_right(&b), "then it goes");
+    sb_plug(&b, SB_LOW);
+    tap_ok(sb_is_right(&b), "... and comes");
+    sb_clear(&b);
+}
+
 static void test_new_fails(const ShadowBenchOptions *options)
 {
     static const unsigned long calls[] = {IOMMU_IOAS_ALLOC, IOMMU_HWPT_ALLOC};
@@ -457,6 +479,7 @@ static void test_backend(const ShadowBenchOptions *options)
     test_unmap_again(options);
     test_unplug(options);
     test_unplug_fails(options);
+    test_unplug_fails_for_one(&two);
     test_other_memory(options);
     test_sharing(&two);
     test_freed(options);

@@ -1,6 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "watch.h"
 
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+
+/* After which devices see what they saw before. */
+static gboolean only_asks(unsigned long request)
+{
+    switch (request) {
+    case IOMMU_GET_HW_INFO:
+    case IOMMU_IOAS_IOVA_RANGES:
+    case VFIO_CHECK_EXTENSION:
+    case VFIO_GET_API_VERSION:
+    case VFIO_GROUP_GET_STATUS:
+    case VFIO_IOMMU_GET_INFO:
+        return TRUE;
+    default:
+        return FALSE;
+    }
+}
+
 static void look(Watch *watch)
 {
     if (!watch->check)
@@ -16,7 +35,8 @@ static int watch_ioctl(void *data, int fd, unsigned long request, void *arg)
 
     if (watch->called)
         watch->called(fd, request, arg, ret, watch->user_data);
-    look(watch);
+    if (!only_asks(request))
+        look(watch);
     return ret;
 }
 

@@ -5,8 +5,8 @@
 #include "spy.h"
 
 /*
- * A spy that looks on: right after each host call it has something checked, as nothing
- * changes what devices see but that.
+ * A spy that looks on: right after each host call, but those that only ask, it has
+ * something checked, as nothing changes what devices see but that.
  */
 typedef struct {
     Spy spy; /* the first member: its calls, all but those below, are the seam's own */
