@@ -105,6 +105,11 @@ gboolean target_init_default(Target *target, int argc, char **argv, guint n_devi
     return TRUE;
 }
 
+const char *target_get_backend(const Target *target)
+{
+    return target->backend ? target->backend : viommu_backend_names()[0];
+}
+
 ViommuHostConfig target_host_config(const Target *target)
 {
     ViommuHostConfig config = VIOMMU_HOST_CONFIG_INIT;

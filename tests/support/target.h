@@ -36,6 +36,8 @@ void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint
                      const ViommuEmulatorDeviceConfig *devices, guint n_devices);
 void target_clear(Target *target);
 
+/* The name of its backend. */
+const char *target_get_backend(const Target *target);
 /* A host by its backend and seam. */
 ViommuHostConfig target_host_config(const Target *target);
 

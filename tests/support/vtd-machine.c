@@ -342,18 +342,40 @@ guint vtdm_aw(VtdMachine *vm)
 /* --- host calls -------------------------------------------------------------------------
  */
 
-unsigned long vtdm_request(const VtdMachine *vm, VtdmCall call)
+VtdmWay vtdm_way_of(const Target *target, gboolean nests)
+{
+    if (nests)
+        return VTDM_NESTED;
+    return g_str_equal(target_get_backend(target), "legacy") ? VTDM_MAPPED : VTDM_SHADOWED;
+}
+
+VtdmWay vtdm_way(const VtdMachine *vm)
+{
+    return vtdm_way_of(vm->target, vm->nests);
+}
+
+unsigned long vtdm_request_of(VtdmWay way, VtdmCall call)
 {
     static const struct {
-        unsigned long nested, shadowed;
+        unsigned long nested, shadowed, mapped;
     } requests[] = {
-        [VTDM_CALL_TABLES] = {IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC},
-        [VTDM_CALL_ATTACH] = {VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_ATTACH_IOMMUFD_PT},
-        [VTDM_CALL_REVOKE] = {IOMMU_HWPT_INVALIDATE, IOMMU_IOAS_UNMAP},
-        [VTDM_CALL_GRANT] = {IOMMU_HWPT_INVALIDATE, IOMMU_IOAS_COPY},
+        [VTDM_CALL_TABLES] = {IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC, VFIO_IOMMU_MAP_DMA},
+        [VTDM_CALL_ATTACH] = {VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+                              VFIO_IOMMU_MAP_DMA},
+        [VTDM_CALL_BLOCK] = {VFIO_DEVICE_DETACH_IOMMUFD_PT, VFIO_DEVICE_DETACH_IOMMUFD_PT,
+                             VFIO_IOMMU_UNMAP_DMA},
+        [VTDM_CALL_REVOKE] = {IOMMU_HWPT_INVALIDATE, IOMMU_IOAS_UNMAP,
+                              VFIO_IOMMU_UNMAP_DMA},
+        [VTDM_CALL_GRANT] = {IOMMU_HWPT_INVALIDATE, IOMMU_IOAS_COPY, VFIO_IOMMU_MAP_DMA},
     };
 
-    return vm->nests ? requests[call].nested : requests[call].shadowed;
+    return VTDM_BY_WAY(way, requests[call].nested, requests[call].shadowed,
+                       requests[call].mapped);
+}
+
+unsigned long vtdm_request(const VtdMachine *vm, VtdmCall call)
+{
+    return vtdm_request_of(vtdm_way(vm), call);
 }
 
 guint64 vtdm_count(const VtdMachine *vm, Spy *spy, VtdmCall call)

@@ -300,16 +300,31 @@ guint vtdm_aw(VtdMachine *vm);
 /* Another domain, of the stage that vm->domain has. */
 void vtdm_domain_init(VtdMachine *vm, GuestVtdDomain *domain, guint16 did);
 
-/*
- * Host calls by what they are for: a domain's tables are a nested HWPT where the host
- * nests, elsewhere the HWPT of a shadow, which map and unmap keep.
- */
+/* What hosts make of a domain's tables. */
+typedef enum {
+    VTDM_NESTED,   /* a nested HWPT */
+    VTDM_SHADOWED, /* the HWPT of a shadow, which map and unmap keep */
+    /*
+     * Mappings in a container for each group (backend "legacy"): to attach is to map all,
+     * to block to unmap all, and a table that nobody is attached to is no host call.
+     */
+    VTDM_MAPPED,
+} VtdmWay;
+VtdmWay vtdm_way_of(const Target *target, gboolean nests);
+VtdmWay vtdm_way(const VtdMachine *vm);
+/* By that. */
+#define VTDM_BY_WAY(way, nested, shadowed, mapped) \
+    ((way) == VTDM_NESTED ? (nested) : (way) == VTDM_SHADOWED ? (shadowed) : (mapped))
+
+/* Host calls by what they are for. */
 typedef enum {
     VTDM_CALL_TABLES, /* they are made */
     VTDM_CALL_ATTACH,
+    VTDM_CALL_BLOCK,
     VTDM_CALL_REVOKE, /* what the guest took back goes: an invalidation, an unmap */
     VTDM_CALL_GRANT,  /* what the guest has mapped comes: an invalidation, a map */
 } VtdmCall;
+unsigned long vtdm_request_of(VtdmWay way, VtdmCall call);
 unsigned long vtdm_request(const VtdMachine *vm, VtdmCall call);
 guint64 vtdm_count(const VtdMachine *vm, Spy *spy, VtdmCall call);
 /* By whether the host nests. */

@@ -5,20 +5,17 @@
  * gives, whom it tells what. A point is a rule.
  */
 #include <errno.h>
-#include <linux/vfio.h>
 #include <string.h>
 
 #include <viommu/vtd-accel.h>
 
 #include "landing.h"
 #include "tap.h"
-#include "target.h"
-#include "vtd-guest.h"
+#include "vtd-machine.h"
 
 enum { RAM = 0x1000000, RAM_SIZE = 0x400000, IOVA = 0x5000, DID = 9, OTHER_DID = 10 };
 enum { RID = 0x10, OTHER_RID = 0x18, PATTERN = 0x5a, RESERVED = 6 };
-#define ATTACH VFIO_DEVICE_ATTACH_IOMMUFD_PT
-#define FS1GP  (1ull << 56)
+#define FS1GP (1ull << 56)
 
 typedef struct {
     ViommuVtdContext context; /* of RID */
@@ -35,6 +32,7 @@ typedef struct {
     GuestMemory ram;
     Landing landing;
     gboolean nests;
+    unsigned long attach; /* the host call */
     GuestVtdDomain
         domains[2]; /* lead IOVA to pages[0] and [1], by a first stage if nests */
     guint64 pages[2];
@@ -166,6 +164,7 @@ static gboolean rig_init(Rig *r, Target *target)
         return FALSE;
     }
     r->nests = viommu_host_device_get_info(r->device)->can_nest;
+    r->attach = vtdm_request_of(vtdm_way_of(target, r->nests), VTDM_CALL_ATTACH);
     for (guint i = 0; i < 2; i++) {
         r->pages[i] = guest_memory_alloc(&r->ram);
         guest_vtd_domain_init(&r->domains[i], &r->ram,
@@ -229,7 +228,7 @@ static void test_attach(Rig *r)
     tap_ok(reaches(r, 0), "... DMA follows the entry's tables");
     spy_reset_counts(r->spy);
     tap_is(viommu_vtd_accel_refresh(r->accel), VIOMMU_OK, "a refresh without a change");
-    tap_is(spy_count(r->spy, ATTACH), 0, "... attaches nothing");
+    tap_is(spy_count(r->spy, r->attach), 0, "... attaches nothing");
     tap_is(r->n_refused, 0, "nothing was refused in all");
 }
 
@@ -291,7 +290,7 @@ static void test_host(Rig *r)
 
     r->n_refused = 0;
     put_entry(r, &r->domains[1]);
-    spy_fail(r->spy, ATTACH, 1, EINVAL, 99);
+    spy_fail(r->spy, r->attach, 1, EINVAL, 99);
     tap_is(flush_entry(r), VIOMMU_OK, "an attach that the host refuses: no failure either");
     tap_ok(is_blocked(r) && r->n_refused == 1 && r->refusal.reason == reason &&
                r->refusal.result != VIOMMU_OK,
@@ -379,7 +378,7 @@ static void test_reset(Rig *r)
     tap_ok(viommu_vtd_accel_release(r->accel, &error) && !error && reaches(r, 0),
            "release: what the tables say now");
     viommu_vtd_accel_block(r->accel, NULL);
-    spy_fail(r->spy, ATTACH, 1, EINVAL, 99);
+    spy_fail(r->spy, r->attach, 1, EINVAL, 99);
     tap_ok(!viommu_vtd_accel_release(r->accel, &error) && error && *error->message,
            "a release that fails says so");
     spy_fail_none(r->spy);

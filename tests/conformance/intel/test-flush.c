@@ -218,6 +218,8 @@ static void test_failures(VtdMachine *vm, Spy *spy)
 
     for (gsize i = 0; i < G_N_ELEMENTS(failures); i++) {
         guint64 other = vtdm_alloc(vm, GUEST_PAGE);
+        /* To block, the other way out, is to unmap as well: for long, there is none. */
+        gboolean can = failures[i].times <= 2 || vtdm_way(vm) != VTDM_MAPPED;
         gboolean done;
 
         vtdm_reaches(vm, 0, VTDM_IOVA, vm->page);
@@ -226,8 +228,12 @@ static void test_failures(VtdMachine *vm, Spy *spy)
                  failures[i].times);
         done = vtdm_flush_page(vm, VTDM_DID, 0, VTDM_IOVA);
         spy_fail_none(spy);
-        tap_ok(done, "an invalidation that the host fails (%s) completes",
-               failures[i].name);
+        tap_is(done, can, "an invalidation that the host fails (%s) %s", failures[i].name,
+               can ? "completes" : "does not complete, until it is submitted again");
+        if (!can) {
+            vtdm_clear_queue_errors(vm);
+            vtdm_flush_page(vm, VTDM_DID, 0, VTDM_IOVA);
+        }
         tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, other), "... DMA has the new page");
         guest_vtd_map(&vm->domain, VTDM_IOVA, vm->page, TRUE);
         vtdm_flush_tables(vm, VTDM_DID, 0);
@@ -290,14 +296,19 @@ static void test_two_devices(const Target *target, Spy *spy)
     spy_reset_counts(spy);
     vtdm_install(&vm, VTDM_RID, &vm.domain);
     vtdm_install(&vm, VTDM_RID + 8, &vm.domain);
-    tap_is(vtdm_count(&vm, spy, VTDM_CALL_TABLES), 1, "equal entries share one HWPT");
+    /* What two containers share is one table of mappings, of which this domain has one. */
+    tap_is(vtdm_count(&vm, spy, VTDM_CALL_TABLES), VTDM_BY_WAY(vtdm_way(&vm), 1, 1, 2),
+           "equal entries share one %s",
+           VTDM_BY_WAY(vtdm_way(&vm), "HWPT", "HWPT", "table, mapped once for each"));
     tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, vm.page) &&
                vtdm_reaches(&vm, 1, VTDM_IOVA, vm.page),
            "... which both devices follow");
     guest_vtd_map(&vm.domain, VTDM_IOVA, page, TRUE);
     spy_reset_counts(spy);
     vtdm_flush_page(&vm, VTDM_DID, 0, VTDM_IOVA);
-    tap_is(vtdm_count(&vm, spy, VTDM_CALL_REVOKE), 1, "a flush is one call for both");
+    tap_is(vtdm_count(&vm, spy, VTDM_CALL_REVOKE), VTDM_BY_WAY(vtdm_way(&vm), 1, 1, 2),
+           "a flush is one call for %s",
+           VTDM_BY_WAY(vtdm_way(&vm), "both", "both", "each container"));
     tap_ok(vtdm_reaches(&vm, 0, VTDM_IOVA, page) && vtdm_reaches(&vm, 1, VTDM_IOVA, page),
            "... and done for both");
     guest_vtd_map(&vm.domain, VTDM_IOVA, vm.page, TRUE);

@@ -4,13 +4,11 @@
  * point is a rule.
  */
 #include <errno.h>
-#include <linux/vfio.h>
 
 #include "tap.h"
 #include "vtd-machine.h"
 
 enum { EP = VTDM_ENDPOINT, UNMAPPED = 0x9000 };
-#define ATTACH VFIO_DEVICE_ATTACH_IOMMUFD_PT
 
 /* Save, make all anew, restore. */
 static gboolean migrate(VtdMachine *vm)
@@ -182,11 +180,12 @@ static void test_host_refuses(VtdMachine *vm, Spy *spy)
     gboolean restored;
 
     vtdm_remake(vm, NULL);
-    spy_fail(spy, ATTACH, 1, EINVAL, 99);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_ATTACH), 1, EINVAL, 99);
     restored = viommu_vtd_restore(vm->vtd, state, NULL);
     spy_fail_none(spy);
     tap_ok(vtdm_is_blocked(vm, 0), "a binding refused at restore: blocked");
-    tap_ok(!restored || vtdm_fault_reason(vm) == VTDM_F_FS_TABLE,
+    tap_ok(!restored || vtdm_fault_reason(vm) ==
+                            VTDM_BY_NESTING(vm, VTDM_F_FS_TABLE, VTDM_F_SS_ACCESS),
            "... and told, by a fault or by the restore");
     vtdm_remake(vm, NULL);
     tap_ok(viommu_vtd_restore(vm->vtd, state, NULL) &&
@@ -223,7 +222,7 @@ static void test_reset(VtdMachine *vm, Spy *spy)
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page),
            "the tables that are there serve again");
     viommu_vtd_block(vm->vtd, NULL);
-    spy_fail(spy, ATTACH, 1, EINVAL, 99);
+    spy_fail(spy, vtdm_request(vm, VTDM_CALL_ATTACH), 1, EINVAL, 99);
     tap_ok(!viommu_vtd_release(vm->vtd, &error), "a release that fails is reported");
     spy_fail_none(spy);
     tap_ok(error && *error->message, "... in words");
