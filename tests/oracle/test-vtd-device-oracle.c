@@ -57,7 +57,9 @@ typedef struct {
     Host hosts[HOSTS];
     Drops drops;
     gboolean armed; /* host calls fail */
+    gboolean is_ringing;
     gboolean timed_out;
+    gboolean flush_failed; /* in the present action */
     guint32 to_recover; /* requester IDs with faults that are the host's */
     guint64 last_entry[DIRS][PASIDS][GUEST_VTD_PASID_WORDS];
     guint n_readings;
@@ -116,6 +118,12 @@ static void on_trace(const ViommuTraceRecord *record, void *user_data)
                       record->point == VIOMMU_TRACE_HWPT_ALLOC;
 
     vtdm_trace(record, &o->world.vm);
+    if (record->point == VIOMMU_TRACE_INVALIDATE && record->result != VIOMMU_OK)
+        o->flush_failed = TRUE;
+    world_note(&o->world, "trace: %s of %s: %s, %" G_GUINT64_FORMAT " %s",
+               viommu_trace_point_name(record->point), record->device,
+               viommu_result_name(record->result), record->value,
+               record->message ? record->message : "");
     for (guint n = 0; counts && record->result != VIOMMU_OK && n < HOSTS; n++) {
         if (g_strcmp0(record->device, o->world.vm.bdfs[n]))
             continue;
@@ -164,6 +172,8 @@ static guint32 take_faults(Oracle *o)
             world_fail(&o->world, "a fault of requester ID 0x%x", fault.rid);
         else
             rids |= BIT(rid);
+        world_note(&o->world, "fault 0x%02x of requester ID 0x%x, PASID %d", fault.reason,
+                   fault.rid, fault.has_pasid ? (int)fault.pasid : -1);
     }
     if (vtdm_get(vm, VTDM_FSTS) & VTDM_PFO)
         world_fail(&o->world, "faults were lost");
@@ -181,21 +191,28 @@ static void excuse(Oracle *o, Host *host, gboolean told)
     o->to_recover |= BIT(host->rid);
 }
 
-/* After whatever may have called the host: who was told of what failed? */
+/*
+ * After whatever may have called the host: who was told of what failed? What was attached
+ * anew because a flush had failed is tried again, and told, with the next descriptor.
+ */
 static void settle(Oracle *o)
 {
     guint32 told = take_faults(o);
+    gboolean put_off = o->timed_out || (o->flush_failed && !o->is_ringing);
 
     for (guint n = 0; n < HOSTS; n++) {
         Host *host = &o->hosts[n];
 
+        /* A unit that does not translate has no faults to tell of. */
         if (host->failed &&
-            (told & BIT(host->rid) || world_is_quiet(&o->world, host->rid)))
+            (told & BIT(host->rid) || world_is_quiet(&o->world, host->rid) ||
+             !o->world.model.enabled))
             excuse(o, host, TRUE);
-        else if (host->failed_for_now || (host->failed && o->timed_out))
+        else if (host->failed_for_now || (host->failed && put_off))
             excuse(o, host, FALSE);
         host->failed = host->failed_for_now = FALSE;
     }
+    o->flush_failed = FALSE;
 }
 
 /* All of a device was looked at anew. */
@@ -342,6 +359,9 @@ static void judge(Oracle *o, const ModelRequest *request, guint32 to, guint32 al
 {
     guint32 fresh = model_fresh(&o->world.model, request);
 
+    world_note(&o->world, "%s, requester ID 0x%x, PASID %d, %s of page %u: 0x%x",
+               request->host ? "host device" : "endpoint", world_rids[request->rid],
+               request->pasid, request->write ? "write" : "read", request->page, to);
     o->n_dma++;
     o->n_refused += to == TO_BE_REFUSED;
     o->n_stale += !(to & fresh);
@@ -354,11 +374,17 @@ static void judge(Oracle *o, const ModelRequest *request, guint32 to, guint32 al
                    request->write ? "write" : "read", request->page, to, allowed);
 }
 
+/* Often where something has changed. */
+static guint pick_page(Oracle *o)
+{
+    return pick(o, 2) ? o->world.last_page : pick(o, PAGES);
+}
+
 static void do_host_dma(Oracle *o)
 {
     guint n = pick(o, HOSTS);
     const Host *host = &o->hosts[n];
-    ModelRequest request = {host->rid, NO_PASID, TRUE, pick(o, PAGES), pick(o, 2)};
+    ModelRequest request = {host->rid, NO_PASID, TRUE, pick_page(o), pick(o, 2)};
     guint32 allowed;
     guint binding = REQUESTER;
 
@@ -379,7 +405,7 @@ static void do_host_dma(Oracle *o)
 
 static void do_dma(Oracle *o)
 {
-    ModelRequest request = {pick(o, RIDS), NO_PASID, FALSE, pick(o, PAGES), pick(o, 2)};
+    ModelRequest request = {pick(o, RIDS), NO_PASID, FALSE, pick_page(o), pick(o, 2)};
 
     if (pick(o, 5) < 3 || is_dropping(&o->drops)) {
         do_host_dma(o);
@@ -403,6 +429,7 @@ static void ring(Oracle *o)
 {
     g_autoptr(GArray) orders = g_array_copy(o->world.pending);
 
+    o->is_ringing = TRUE;
     for (guint attempt = 0; !world_ring(&o->world) && !o->world.wrong; attempt++) {
         o->timed_out = TRUE;
         settle(o);
@@ -413,6 +440,13 @@ static void ring(Oracle *o)
     }
     pardon_some(o, orders);
     settle(o);
+    o->is_ringing = FALSE;
+}
+
+/* Mostly one of scalable mode, which host devices can follow. */
+static guint pick_root(Oracle *o)
+{
+    return pick(o, pick(o, 4) ? FIRST_LEGACY_ROOT : ROOTS);
 }
 
 /* TE off, a while of that, and on with some root table. */
@@ -422,7 +456,7 @@ static void restart(Oracle *o)
     pardon_all(o);
     settle(o);
     do_dmas(o, 10);
-    world_start(&o->world, pick(o, ROOTS));
+    world_start(&o->world, pick_root(o));
     pardon_all(o);
     settle(o);
 }
@@ -455,7 +489,7 @@ static void reset(Oracle *o)
     w->model.blocked = w->model.enabled = FALSE;
     pardon_all(o);
     do_dmas(o, 10);
-    world_start(w, pick(o, ROOTS));
+    world_start(w, pick_root(o));
     settle(o);
 }
 
@@ -568,15 +602,15 @@ static void change(Oracle *o, guint what)
 
     if (what < 250)
         world_change_page(w);
-    else if (what < 330)
+    else if (what < 280)
         world_change_entry(w);
-    else if (what < 350)
+    else if (what < 287)
         world_change_context(w);
-    else if (what < 365)
+    else if (what < 293)
         world_change_region(w);
-    else if (what < 370)
+    else if (what < 296)
         world_change_directory(w);
-    else if (what < 373)
+    else if (what < 297)
         world_change_bus(w);
     else if (w->tidy)
         world_change_domain(w);
@@ -612,13 +646,13 @@ static void step(Oracle *o)
     World *w = &o->world;
     guint what = pick(o, 1000);
 
-    if (what < 380)
+    if (what < 300)
         change(o, what);
-    else if (what < 480 && !w->tidy)
+    else if (what < 380 && !w->tidy)
         world_invalidate(w);
-    else if (what < 485)
+    else if (what < 381)
         happen(o);
-    else if (what < 490)
+    else if (what < 382)
         arm(o);
     else
         do_dma(o);

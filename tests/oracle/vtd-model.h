@@ -20,8 +20,8 @@
  * domain ID alone for the second.
  */
 enum { RIDS = 6, DIRS = 3, PASIDS = 4, DIDS = 4 };
-enum { FIRST_TABLES = 5, SECOND_TABLES = 2, TABLES = FIRST_TABLES + SECOND_TABLES };
-enum { REGIONS = 2, REGION_PAGES = 6, PAGES = REGIONS * REGION_PAGES };
+enum { FIRST_TABLES = 4, SECOND_TABLES = 2, TABLES = FIRST_TABLES + SECOND_TABLES };
+enum { REGIONS = 2, REGION_PAGES = 4, PAGES = REGIONS * REGION_PAGES };
 enum { FIRST_SPACES = DIDS * PASIDS, SPACES = FIRST_SPACES + DIDS };
 
 /* Where a page leads, and how a request is answered: bit n is data page n. */
@@ -69,7 +69,6 @@ typedef struct {
     guint32 page[TABLES][PAGES];
     gboolean enabled; /* TE */
     gboolean blocked; /* whatever tables say */
-    gboolean legacy;
 
     /* What may be cached. */
     guint64 contexts[RIDS];

@@ -14,6 +14,8 @@
 
 #include <viommu-emulator/inspect.h>
 
+#include "tap.h"
+
 #define BIT(n)   (1u << (n))
 #define BIT64(n) (1ull << (n))
 enum { P = 1, FPD = 2, BLOCK_SIZE = 0x200000, SM_CONTEXT_WORDS = 4 };
@@ -42,6 +44,19 @@ void world_fail(World *w, const char *format, ...)
     va_start(args, format);
     w->wrong = g_strdup_vprintf(format, args);
     va_end(args);
+}
+
+void world_note(World *w, const char *format, ...)
+{
+    g_autofree char *note = NULL;
+    va_list args;
+
+    if (!w->verbose)
+        return;
+    va_start(args, format);
+    note = g_strdup_vprintf(format, args);
+    va_end(args);
+    tap_note("%s", note);
 }
 
 guint64 world_iova(const World *w, guint page)
@@ -254,6 +269,8 @@ gboolean world_ring(World *w)
     for (guint i = 0; i < w->pending->len; i++) {
         const Order *order = &g_array_index(w->pending, Order, i);
 
+        world_note(w, "descriptor %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x%s",
+                   order->words[0], order->words[1], order->dropped ? " dropped" : "");
         if (!order->dropped)
             vtdm_queue(vm, order->words[0], order->words[1]);
     }
@@ -369,18 +386,20 @@ void world_change_page(World *w)
 {
     guint t = world_pick(w, one_in(w, 8) ? TABLES : FIRST_TABLES), p = world_pick(w, PAGES);
     guint to = world_pick(w, PAGES), how = world_pick(w, 24);
-    guint64 word = world_iova(w, to) | rights(t, how > 2);
-    guint32 state = how > 2 ? TO_PAGE(to) : READ_ONLY(to);
+    guint64 word = world_iova(w, to) | rights(t, how > 1);
+    guint32 state = how > 1 ? TO_PAGE(to) : READ_ONLY(to);
 
     if (w->region[t][p / REGION_PAGES])
         return;
-    if (how >= 20) {
+    w->last_page = p;
+    if (how >= 22) {
         word = 0;
         state = TO_NOWHERE;
-    } else if (how == 19) {
+    } else if (how == 21) {
         word = VTDM_NOWHERE | rights(t, TRUE);
         state = TO_OUTSIDE;
     }
+    world_note(w, "page %u of table %u: 0x%x", p, t, state);
     vtdm_store(&w->vm, w->page_at[t][p], word);
     model_set_page(&w->model, t, p, state);
     if (w->tidy) {
@@ -407,11 +426,13 @@ void world_change_region(World *w)
         w->region[t][i] = vtdm_load(&w->vm, at);
         vtdm_store(&w->vm, at,
                    base - base % BLOCK_SIZE + (rights(t, writable) | GUEST_FS_PS));
-        memcpy(w->hidden[t], w->model.page[t], sizeof w->hidden[t]);
+        memcpy(&w->hidden[t][i * REGION_PAGES], &w->model.page[t][i * REGION_PAGES],
+               sizeof to);
         for (guint p = 0; p < REGION_PAGES; p++)
             to[p] = writable ? TO_PAGE(i * REGION_PAGES + p)
                              : READ_ONLY(i * REGION_PAGES + p);
     }
+    world_note(w, "region %u of table %u: %s", i, t, w->region[t][i] ? "block" : "table");
     model_set_region(&w->model, t, i, to);
     tell_of_change(w);
 }
@@ -491,6 +512,8 @@ static void write_entry(World *w, guint dir, guint pasid, guint entry)
     for (guint i = GUEST_VTD_PASID_WORDS; i-- > 0;)
         vtdm_store(&w->vm, at + 8 * i, words[i]);
     w->entries[dir][pasid] = entry;
+    world_note(w, "entry %u of directory %u: %u (domain %d)", pasid, dir, entry,
+               model_entry_did(entry));
     if (!w->is_short[dir] || pasid != PASIDS - 1)
         model_set_entry(&w->model, dir, pasid, entry);
 }
@@ -526,6 +549,7 @@ void world_change_directory(World *w)
     guint64 table = w->entry_at[dir][last] & ~0xfffull;
 
     w->is_short[dir] = !w->is_short[dir];
+    world_note(w, "directory %u: short %d", dir, w->is_short[dir]);
     vtdm_store(&w->vm, at, w->is_short[dir] ? 0 : table | P);
     model_set_entry(&w->model, dir, last,
                     w->is_short[dir] ? ENTRY_NONE : w->entries[dir][last]);
@@ -584,6 +608,7 @@ static void write_context(World *w, guint root, guint rid, guint context)
     for (guint i = legacy ? 2 : SM_CONTEXT_WORDS; i-- > 0;)
         vtdm_store(&w->vm, at + 8 * i, words[i]);
     w->contexts[root][rid] = context;
+    world_note(w, "context %u of root %u: %u", rid, root, context);
     if (root == w->root && !w->unlinked[root][bus_of(rid)])
         model_set_context(&w->model, rid, context);
 }
@@ -617,6 +642,7 @@ void world_change_bus(World *w)
     guint64 at = w->roots[root] + 16 * number;
     gboolean unlinked = !w->unlinked[root][bus];
 
+    world_note(w, "bus %u of root %u: %s", bus, root, unlinked ? "gone" : "back");
     w->unlinked[root][bus] = unlinked;
     for (guint i = 0; i < 2; i++)
         vtdm_store(&w->vm, at + 8 * i, unlinked ? 0 : w->links[root][bus][i]);
@@ -683,6 +709,7 @@ gboolean world_is_quiet(const World *w, guint rid)
 
 void world_stop(World *w)
 {
+    world_note(w, "translation off");
     vtdm_command(&w->vm, VTDM_TE, FALSE);
     w->model.enabled = FALSE;
 }
@@ -700,7 +727,7 @@ void world_start(World *w, guint root)
 {
     VtdmMode mode = root < FIRST_LEGACY_ROOT ? VTDM_SCALABLE : VTDM_LEGACY;
 
-    w->model.legacy = mode == VTDM_LEGACY;
+    world_note(w, "translation on, root %u", root);
     w->vm.mode = mode;
     w->vm.root = w->roots[root];
     vtdm_start(&w->vm, mode);
@@ -713,6 +740,7 @@ void world_start(World *w, guint root)
 
 void world_set_root(World *w, guint root)
 {
+    world_note(w, "root %u", root);
     vtdm_set_root(&w->vm, w->vm.mode, w->roots[root]);
     use_root(w, root);
     tell_of_change(w);
@@ -815,7 +843,7 @@ static void fill(World *w)
     for (guint root = 0; root < ROOTS; root++)
         for (guint r = 0; r < RIDS; r++)
             write_context(w, root, r, pick_context(w, root));
-    for (guint i = 0; i < 8 * PAGES; i++)
+    for (guint i = 0; i < 3 * TABLES * PAGES; i++)
         world_change_page(w);
     g_array_set_size(w->pending, 0);
 }
@@ -825,7 +853,8 @@ gboolean world_init(World *w, GRand *random, gboolean tidy)
     const ViommuServices services = {0};
     ViommuVtdConfig config = VIOMMU_VTD_CONFIG_INIT(services);
 
-    *w = (World){.random = random, .tidy = tidy};
+    *w = (World){
+        .random = random, .tidy = tidy, .verbose = g_getenv("VIOMMU_VERBOSE") != NULL};
     config.second_stage = VIOMMU_ON;
     config.fault_records = 8;
     w->pending = g_array_new(FALSE, FALSE, sizeof(Order));

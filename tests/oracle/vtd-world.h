@@ -40,8 +40,10 @@ typedef struct {
     OrderDrops drops;
     GArray *pending; /* Order */
     char *wrong;     /* the first thing that was */
+    gboolean verbose;
 
-    guint64 data; /* where the data pages are, and the pages of every table */
+    guint last_page; /* that was changed */
+    guint64 data;    /* where the data pages are, and the pages of every table */
     GuestVtdDomain tables[TABLES];
     guint64 page_at[TABLES][PAGES];
     guint64 region_at[TABLES][REGIONS];
@@ -77,6 +79,8 @@ char *world_clear(World *world);
 /* A number below n. */
 guint world_pick(World *world, guint n);
 void world_fail(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* For who looks into a violation: said if VIOMMU_VERBOSE is set. */
+void world_note(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3);
 guint64 world_iova(const World *world, guint page);
 /* Faults of this requester ID need not be recorded. */
 gboolean world_is_quiet(const World *world, guint rid);
