@@ -541,10 +541,9 @@ void world_change_entry(World *w)
     tell_of_change(w);
 }
 
-/* The table of the last PASID goes, or comes back. */
-void world_change_directory(World *w)
+static void switch_directory(World *w, guint dir)
 {
-    guint dir = world_pick(w, DIRS), last = PASIDS - 1;
+    guint last = PASIDS - 1;
     guint64 at = w->directories[dir] + 8 * (world_pasids[last] >> 6);
     guint64 table = w->entry_at[dir][last] & ~0xfffull;
 
@@ -554,6 +553,11 @@ void world_change_directory(World *w)
     model_set_entry(&w->model, dir, last,
                     w->is_short[dir] ? ENTRY_NONE : w->entries[dir][last]);
     tell_of_change(w);
+}
+
+void world_change_directory(World *w)
+{
+    switch_directory(w, world_pick(w, DIRS));
 }
 
 /* --- context entries --------------------------------------------------------------------
@@ -618,7 +622,7 @@ static guint pick_context(World *w, guint root)
     guint how = world_pick(w, 32), did = world_pick(w, DIDS);
     guint second = w->tidy ? w->second_of[did] : world_pick(w, SECOND_TABLES);
 
-    if (how < 3)
+    if (how < 2)
         return how ? CONTEXT_NONE : CONTEXT_BAD;
     if (root < FIRST_LEGACY_ROOT)
         return CONTEXT_DIR + 4 * world_pick(w, DIRS) + (one_in(w, 4) ? 0 : 2) +
@@ -634,10 +638,9 @@ void world_change_context(World *w)
     tell_of_change(w);
 }
 
-/* A root entry goes, or comes back. */
-void world_change_bus(World *w)
+static void switch_bus(World *w, guint bus)
 {
-    guint bus = world_pick(w, BUSES), root = w->root;
+    guint root = w->root;
     guint number = world_rids[bus ? FIRST_ENDPOINT : 0] >> 8;
     guint64 at = w->roots[root] + 16 * number;
     gboolean unlinked = !w->unlinked[root][bus];
@@ -651,6 +654,21 @@ void world_change_bus(World *w)
             model_set_context(&w->model, r,
                               unlinked ? CONTEXT_NONE : w->contexts[root][r]);
     tell_of_change(w);
+}
+
+void world_change_bus(World *w)
+{
+    switch_bus(w, world_pick(w, BUSES));
+}
+
+void world_restore_tables(World *w)
+{
+    for (guint bus = 0; bus < BUSES; bus++)
+        if (w->unlinked[w->root][bus] && one_in(w, 40))
+            switch_bus(w, bus);
+    for (guint d = 0; d < DIRS; d++)
+        if (w->is_short[d] && one_in(w, 200))
+            switch_directory(w, d);
 }
 
 /* --- domains of a tidy guest ------------------------------------------------------------

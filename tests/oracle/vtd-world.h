@@ -89,9 +89,12 @@ gboolean world_is_quiet(const World *world, guint rid);
 void world_change_page(World *world);
 void world_change_region(World *world);
 void world_change_entry(World *world);
-void world_change_directory(World *world);
 void world_change_context(World *world);
+/* A table is taken out of a directory, or out of the root table; or put back. */
+void world_change_directory(World *world);
 void world_change_bus(World *world);
+/* Maybe put back what was taken out. */
+void world_restore_tables(World *world);
 /* A tidy guest gives other tables to a domain ID and PASID, or to a domain ID. */
 void world_change_domain(World *world);
 
