@@ -65,7 +65,8 @@ typedef struct {
     World world;
     Host hosts[HOSTS];
     Drops drops;
-    gboolean armed; /* host calls fail */
+    guint n_arms;   /* in a thousand steps, how often host calls begin to fail */
+    gboolean armed; /* they do */
     gboolean is_ringing;
     gboolean timed_out;
     gboolean flush_failed; /* in the present action */
@@ -605,7 +606,8 @@ static void recover(Oracle *o)
 {
     for (guint r = 0; r < RIDS; r++)
         if (o->to_recover & BIT(r))
-            world_invalidate_all_of(&o->world, r);
+            pick(o, 2) ? world_invalidate_all_of(&o->world, r)
+                       : world_invalidate_entries_of(&o->world, r);
     o->to_recover = 0;
 }
 
@@ -663,9 +665,9 @@ static void step(Oracle *o)
         change(o, what);
     else if (what < 380 && !w->tidy)
         world_invalidate(w);
-    else if (what < 381)
-        happen(o);
     else if (what < 382)
+        happen(o);
+    else if (what < 382 + o->n_arms)
         arm(o);
     else
         do_dma(o);
@@ -691,6 +693,8 @@ static void step(Oracle *o)
 
 static gboolean oracle_init(Oracle *o, GRand *random, gboolean tidy)
 {
+    static const guint arms[] = {0, 1, 1, 10};
+
     if (!world_init(&o->world, random, tidy))
         return FALSE;
     for (guint n = 0; n < HOSTS; n++)
@@ -706,6 +710,7 @@ static gboolean oracle_init(Oracle *o, GRand *random, gboolean tidy)
     }
     world_start(&o->world, 0);
     take_faults(o);
+    o->n_arms = arms[pick(o, G_N_ELEMENTS(arms))];
     return TRUE;
 }
 

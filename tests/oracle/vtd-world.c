@@ -259,6 +259,27 @@ void world_invalidate_all_of(World *w, guint rid)
     send(w, domain_order(w, (int)world_pick(w, DIDS)));
 }
 
+static int current_did(const Model *model, guint rid, guint pasid)
+{
+    guint context = model->context[rid];
+
+    if (context < CONTEXT_DIR || context >= CONTEXT_PASS)
+        return NOBODY;
+    return model_entry_did(model->entry[(context - CONTEXT_DIR) / 4][pasid]);
+}
+
+void world_invalidate_entries_of(World *w, guint rid)
+{
+    for (guint p = 0; p < PASIDS; p++) {
+        int did = current_did(&w->model, rid, p);
+        Order order = {.forget = {FORGET_ENTRIES, 0, did, (int)p, 0, FALSE}};
+
+        order.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, did_number(did),
+                                                   world_pasids[p]);
+        send(w, order);
+    }
+}
+
 /* --- the queue --------------------------------------------------------------------------
  */
 
@@ -315,15 +336,6 @@ static void tell_of_contexts(World *w, Model *next)
                                         model_context_did(next->context[r]))));
 }
 
-static int current_did(const Model *model, guint rid, guint pasid)
-{
-    guint context = model->context[rid];
-
-    if (context < CONTEXT_DIR || context >= CONTEXT_PASS)
-        return NOBODY;
-    return model_entry_did(model->entry[(context - CONTEXT_DIR) / 4][pasid]);
-}
-
 static void tell_of_entries(World *w, Model *next)
 {
     for (guint r = 0; r < RIDS; r++)
@@ -344,11 +356,30 @@ static void tell_of_pages(World *w, Model *next, guint table, guint page)
             tell(w, next, page_order(w, s, page, one_in(w, 20), one_in(w, 2)));
 }
 
+/* Region by region; or page by page, the first of which takes the descriptor with it. */
+static void tell_of_regions(World *w, Model *next, guint space)
+{
+    for (guint i = 0; i < REGIONS; i++) {
+        guint first = i * REGION_PAGES;
+
+        if (one_in(w, 2)) {
+            tell(w, next, page_order(w, space, first, TRUE, FALSE));
+            continue;
+        }
+        for (guint p = first; p < first + REGION_PAGES; p++)
+            tell(w, next, page_order(w, space, p, FALSE, p > first));
+    }
+}
+
 static void tell_of_spaces(World *w, Model *next)
 {
     for (guint s = 0; s < SPACES; s++)
-        while (model_space_is_stale(next, s))
-            tell(w, next, space_order(w, s));
+        while (model_space_is_stale(next, s)) {
+            if (one_in(w, 3))
+                tell_of_regions(w, next, s);
+            else
+                tell(w, next, space_order(w, s));
+        }
 }
 
 static Model expected(const World *w)

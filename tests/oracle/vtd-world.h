@@ -100,8 +100,9 @@ void world_change_domain(World *world);
 
 /* Tell of something, whether or not it was changed. */
 void world_invalidate(World *world);
-/* Tell of all about a requester ID. */
+/* Tell of all about a requester ID; or of its PASID table entries, each by what it is. */
 void world_invalidate_all_of(World *world, guint rid);
+void world_invalidate_entries_of(World *world, guint rid);
 /*
  * What is pending goes into the queue, and is complete. FALSE: the unit has given up
  * (FSTS.ITE), nothing is complete, and all stays pending.
