@@ -189,6 +189,7 @@ static Order space_order(World *w, guint space)
 static Order device_order(World *w)
 {
     guint16 rid = world_rids[world_pick(w, RIDS)];
+    /* Nothing that the model knows of. */
     Order order = {.forget = {.what = FORGET_CONTEXTS}};
     guint64 address = world_iova(w, world_pick(w, PAGES));
 
@@ -283,26 +284,71 @@ void world_invalidate_entries_of(World *w, guint rid)
 /* --- the queue --------------------------------------------------------------------------
  */
 
-gboolean world_ring(World *w)
+/* With the queue off, what both ways can do goes by registers (11.4.6). */
+static void write_order(World *w, const Order *order)
+{
+    VtdMachine *vm = &w->vm;
+    guint at = vtdm_ecap(vm, VTDM_ECAP_IRO, 10) * 16;
+    guint64 word = order->words[0], did = word >> 16 & 0xffff, granularity = word >> 4 & 3;
+    guint reg = VTDM_CCMD;
+
+    if (order->dropped || (word & 0xf) > GUEST_INV_IOTLB)
+        return;
+    if ((word & 0xf) == GUEST_INV_CONTEXT) {
+        vtdm_set64(vm, reg,
+                   BIT64(63) | granularity << 61 | (word >> 48 & 3) << 32 |
+                       (word >> 32 & 0xffff) << 16 | did);
+    } else {
+        reg = at + 8;
+        vtdm_set64(vm, at, order->words[1]);
+        vtdm_set64(vm, reg, BIT64(63) | granularity << 60 | did << 32);
+    }
+    if (vtdm_get64(vm, reg) >> 63)
+        world_fail(w, "an invalidation by register 0x%x does not end", reg);
+}
+
+static gboolean send_by_registers(World *w)
+{
+    vtdm_command(&w->vm, VTDM_QIE, FALSE);
+    for (guint i = 0; i < w->pending->len; i++)
+        write_order(w, &g_array_index(w->pending, Order, i));
+    vtdm_set_queue(&w->vm, FALSE);
+    return TRUE;
+}
+
+static gboolean send_by_queue(World *w)
 {
     VtdMachine *vm = &w->vm;
 
     for (guint i = 0; i < w->pending->len; i++) {
         const Order *order = &g_array_index(w->pending, Order, i);
 
-        world_note(w, "descriptor %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x%s",
-                   order->words[0], order->words[1], order->dropped ? " dropped" : "");
         if (!order->dropped)
             vtdm_queue(vm, order->words[0], order->words[1]);
     }
     vtdm_queue_wait(vm);
-    if (!vtdm_ring(vm) || !vtdm_waited(vm)) {
-        if (!(vtdm_get(vm, VTDM_FSTS) & VTDM_ITE))
-            world_fail(w, "a descriptor was refused: IQEI %u, %s", vtdm_queue_error(vm),
-                       vm->refusal);
-        vtdm_set(vm, VTDM_FSTS, VTDM_ITE);
-        return FALSE;
+    if (vtdm_ring(vm) && vtdm_waited(vm))
+        return TRUE;
+    if (!(vtdm_get(vm, VTDM_FSTS) & VTDM_ITE))
+        world_fail(w, "a descriptor was refused: IQEI %u, %s", vtdm_queue_error(vm),
+                   vm->refusal);
+    vtdm_set(vm, VTDM_FSTS, VTDM_ITE);
+    return FALSE;
+}
+
+gboolean world_ring(World *w)
+{
+    gboolean by_registers = is_legacy(w) && !w->queue_only && one_in(w, 4);
+
+    for (guint i = 0; i < w->pending->len; i++) {
+        const Order *order = &g_array_index(w->pending, Order, i);
+
+        world_note(w, "descriptor %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x%s%s",
+                   order->words[0], order->words[1], order->dropped ? " dropped" : "",
+                   by_registers ? " by register" : "");
     }
+    if (!(by_registers ? send_by_registers(w) : send_by_queue(w)))
+        return FALSE;
     for (guint i = 0; i < w->pending->len; i++)
         model_forget(&w->model, &g_array_index(w->pending, Order, i).forget);
     g_array_set_size(w->pending, 0);
@@ -495,16 +541,20 @@ static void make_bad_entry(World *w, guint64 *words)
     }
 }
 
-/* A first stage, in one of the forms that mean the same to requests without privilege. */
+/*
+ * A first stage, in one of the forms that mean the same to requests without privilege. For
+ * a group they make a difference: there, to change the form would be to change the entry.
+ */
 static void make_first(World *w, guint64 *words, guint table, guint16 did)
 {
+    guint form = w->is_grouped ? did + 5 * table : world_pick(w, 64);
     GuestVtdDomain domain = w->tables[table];
 
     domain.did = did;
     guest_vtd_pasid_table(words, &domain);
-    if (one_in(w, 8) && vtdm_ecap(&w->vm, VTDM_ECAP_SRS, 1))
-        words[2] |= BIT64(0) | (one_in(w, 2) ? BIT64(4) /* WPE */ : 0);
-    if (one_in(w, 8) && vtdm_ecap(&w->vm, VTDM_ECAP_EAFS, 1))
+    if (form % 8 == 0 && vtdm_ecap(&w->vm, VTDM_ECAP_SRS, 1))
+        words[2] |= BIT64(0) | (form % 16 ? BIT64(4) /* WPE */ : 0);
+    if (form % 7 == 0 && vtdm_ecap(&w->vm, VTDM_ECAP_EAFS, 1))
         words[2] |= BIT64(7);
 }
 
@@ -813,6 +863,11 @@ static void make_target(World *w)
                                                   .iommu_group = -1,
                                                   .pasid_bits = one_in(w, 4) ? 0 : 8,
                                                   .ats = ats || one_in(w, 3)};
+    w->is_grouped = one_in(w, 3);
+    if (w->is_grouped) {
+        devices[HOSTS - 1].iommu = devices[0].iommu;
+        devices[HOSTS - 1].iommu_group = devices[0].iommu_group = 7;
+    }
     target_init_vtd(&w->target, units, G_N_ELEMENTS(units), devices, HOSTS);
 }
 

@@ -41,6 +41,8 @@ typedef struct {
     GArray *pending; /* Order */
     char *wrong;     /* the first thing that was */
     gboolean verbose;
+    gboolean is_grouped; /* the first and the last host device share an IOMMU group */
+    gboolean queue_only; /* no invalidation by registers */
 
     guint last_page; /* that was changed */
     guint64 data;    /* where the data pages are, and the pages of every table */
