@@ -104,8 +104,8 @@ static guint32 tables_behind(const Model *model, guint space)
         for (guint p = 0; p < PASIDS; p++)
             second |= model->entries[r][p] >> (ENTRY_SECOND + SECOND_TABLES * did);
     }
-    return (first & (BIT(FIRST_TABLES) - 1)) |
-           (second & (BIT(SECOND_TABLES) - 1)) << FIRST_TABLES;
+    return (first & (BIT(FIRST_TABLES) - 1)) | (second & (BIT(SECOND_TABLES) - 1))
+                                                   << FIRST_TABLES;
 }
 
 static guint32 pages_behind(const Model *model, guint32 tables, guint page)
@@ -376,8 +376,9 @@ static guint32 by_entry(const Model *model, const ModelRequest *request, guint e
     if (entry >= ENTRY_FIRST)
         return by_space(model, request, first_space(entry, pasid));
     if (entry >= ENTRY_SECOND)
-        return request->host ? TO_BE_REFUSED
-                             : by_space(model, request, second_space(model_entry_did(entry)));
+        return request->host
+                   ? TO_BE_REFUSED
+                   : by_space(model, request, second_space(model_entry_did(entry)));
     return entry >= ENTRY_PASS ? TO_PAGE(request->page) : TO_BE_REFUSED;
 }
 

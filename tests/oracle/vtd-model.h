@@ -25,12 +25,12 @@ enum { REGIONS = 2, REGION_PAGES = 4, PAGES = REGIONS * REGION_PAGES };
 enum { FIRST_SPACES = DIDS * PASIDS, SPACES = FIRST_SPACES + DIDS };
 
 /* Where a page leads, and how a request is answered: bit n is data page n. */
-#define TO_PAGE(n)      (1u << (n))
-#define READ_ONLY(n)    (1u << (PAGES + (n)))
-#define TO_NOWHERE      (1u << 24) /* not mapped: never cached */
-#define TO_OUTSIDE      (1u << 25) /* a place that is no memory */
-#define TO_BE_REFUSED   (1u << 26) /* of answers only */
-#define ALL_PAGES       (TO_PAGE(PAGES) - 1)
+#define TO_PAGE(n)    (1u << (n))
+#define READ_ONLY(n)  (1u << (PAGES + (n)))
+#define TO_NOWHERE    (1u << 24) /* not mapped: never cached */
+#define TO_OUTSIDE    (1u << 25) /* a place that is no memory */
+#define TO_BE_REFUSED (1u << 26) /* of answers only */
+#define ALL_PAGES     (TO_PAGE(PAGES) - 1)
 
 /*
  * A context entry: none, a bad one; of scalable mode CONTEXT_DIR + 4 * directory, + 2 if

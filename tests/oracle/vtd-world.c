@@ -10,11 +10,10 @@
  */
 #include "vtd-world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <viommu-emulator/inspect.h>
-
-#include "tap.h"
 
 #define BIT(n)   (1u << (n))
 #define BIT64(n) (1ull << (n))
@@ -46,17 +45,18 @@ void world_fail(World *w, const char *format, ...)
     va_end(args);
 }
 
+/* Nothing is allocated: what is noted happens as it does when it is not. */
 void world_note(World *w, const char *format, ...)
 {
-    g_autofree char *note = NULL;
     va_list args;
 
     if (!w->verbose)
         return;
     va_start(args, format);
-    note = g_strdup_vprintf(format, args);
+    fputs("# ", stdout);
+    vprintf(format, args);
+    putchar('\n');
     va_end(args);
-    tap_note("%s", note);
 }
 
 guint64 world_iova(const World *w, guint page)
@@ -115,8 +115,8 @@ static Order entry_order(World *w, guint pasid, int did)
     } else if (how == 1) {
         order.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, number, 0);
     } else {
-        order.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, number,
-                                                   world_pasids[pasid]);
+        order.words[0] =
+            guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, number, world_pasids[pasid]);
         order.forget.pasid = (int)pasid;
     }
     return order;
@@ -152,17 +152,17 @@ static Order page_order(World *w, guint space, guint page, gboolean region, gboo
     static const guint8 small[] = {0, 0, 0, 0, 0, 1, 2, 3}, large[] = {9, 9, 9, 10, 18};
     guint mask = region ? large[world_pick(w, G_N_ELEMENTS(large))]
                         : small[world_pick(w, G_N_ELEMENTS(small))];
-    Order order = {.forget = {.pages = pages_within(w, world_iova(w, page), mask),
-                              .leaf = leaf}};
+    Order order = {
+        .forget = {.pages = pages_within(w, world_iova(w, page), mask), .leaf = leaf}};
 
     order.words[1] = guest_vtd_inv_pages(world_iova(w, page), mask, leaf);
     if (space < FIRST_SPACES) {
         order.forget.what = FORGET_FIRST;
         order.forget.did = (int)(space / PASIDS);
         order.forget.pasid = (int)(space % PASIDS);
-        order.words[0] = guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_PAGE,
-                                                   did_number(order.forget.did),
-                                                   world_pasids[order.forget.pasid]);
+        order.words[0] =
+            guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_PAGE, did_number(order.forget.did),
+                                      world_pasids[order.forget.pasid]);
     } else {
         order.forget.what = FORGET_SECOND;
         order.forget.did = (int)(space - FIRST_SPACES);
@@ -343,7 +343,8 @@ gboolean world_ring(World *w)
     for (guint i = 0; i < w->pending->len; i++) {
         const Order *order = &g_array_index(w->pending, Order, i);
 
-        world_note(w, "descriptor %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x%s%s",
+        world_note(w,
+                   "descriptor %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x%s%s",
                    order->words[0], order->words[1], order->dropped ? " dropped" : "",
                    by_registers ? " by register" : "");
     }
@@ -506,8 +507,8 @@ void world_change_region(World *w)
         memcpy(&w->hidden[t][i * REGION_PAGES], &w->model.page[t][i * REGION_PAGES],
                sizeof to);
         for (guint p = 0; p < REGION_PAGES; p++)
-            to[p] = writable ? TO_PAGE(i * REGION_PAGES + p)
-                             : READ_ONLY(i * REGION_PAGES + p);
+            to[p] =
+                writable ? TO_PAGE(i * REGION_PAGES + p) : READ_ONLY(i * REGION_PAGES + p);
     }
     world_note(w, "region %u of table %u: %s", i, t, w->region[t][i] ? "block" : "table");
     model_set_region(&w->model, t, i, to);
@@ -658,9 +659,9 @@ static void make_scalable_context(World *w, guint64 *words, guint context)
 static void make_legacy_context(World *w, guint64 *words, guint context)
 {
     GuestVtdDomain domain =
-        w->tables[FIRST_TABLES +
-                  (context >= CONTEXT_SECOND ? (context - CONTEXT_SECOND) % SECOND_TABLES
-                                             : 0)];
+        w->tables[FIRST_TABLES + (context >= CONTEXT_SECOND
+                                      ? (context - CONTEXT_SECOND) % SECOND_TABLES
+                                      : 0)];
 
     domain.did = did_number(context >= CONTEXT_PASS ? model_context_did(context) : 0);
     if (context >= CONTEXT_PASS && context < CONTEXT_SECOND)
@@ -732,8 +733,7 @@ static void switch_bus(World *w, guint bus)
         vtdm_store(&w->vm, at + 8 * i, unlinked ? 0 : w->links[root][bus][i]);
     for (guint r = 0; r < RIDS; r++)
         if (bus_of(r) == bus)
-            model_set_context(&w->model, r,
-                              unlinked ? CONTEXT_NONE : w->contexts[root][r]);
+            model_set_context(&w->model, r, unlinked ? CONTEXT_NONE : w->contexts[root][r]);
     tell_of_change(w);
 }
 
@@ -863,7 +863,7 @@ static void make_target(World *w)
                                                   .iommu_group = -1,
                                                   .pasid_bits = one_in(w, 4) ? 0 : 8,
                                                   .ats = ats || one_in(w, 3)};
-    w->is_grouped = one_in(w, 3);
+    w->is_grouped = one_in(w, 3) && !LOOK_AWAY_FROM_GROUPS;
     if (w->is_grouped) {
         devices[HOSTS - 1].iommu = devices[0].iommu;
         devices[HOSTS - 1].iommu_group = devices[0].iommu_group = 7;
@@ -928,8 +928,8 @@ static void lay_out_roots(World *w)
         for (guint bus = 0; bus < BUSES; bus++)
             for (guint half = 0; half < 2; half++)
                 w->links[i][bus][half] = vtdm_load(
-                    vm, vm->root + 16 * (world_rids[bus ? FIRST_ENDPOINT : 0] >> 8) +
-                            8 * half);
+                    vm,
+                    vm->root + 16 * (world_rids[bus ? FIRST_ENDPOINT : 0] >> 8) + 8 * half);
     }
 }
 

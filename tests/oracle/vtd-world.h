@@ -14,6 +14,21 @@
  * A tidy guest tells the unit of all that it has changed and that can be met, and of no
  * more. It has one table under each domain ID and PASID.
  */
+/*
+ * What is wrong in the library, each with its points in test-vtd-finds.c, and is looked
+ * away from meanwhile: FALSE, or nothing of this, when it is put right.
+ */
+enum {
+    /* Block and restore fail where there is a binding that the host cannot have. */
+    LOOK_AWAY_FROM_IMPOSSIBLE_BINDINGS = TRUE,
+    /* Refusals that are not told: of legacy pass-through, of who comes to others' tables */
+    LOOK_AWAY_FROM_SILENCE = TRUE,
+    /* Invalidations by registers end although a device is not even blocked. */
+    LOOK_AWAY_FROM_REGISTERS = TRUE,
+    /* Who was refused for another of its group is attached with it, and not known to be. */
+    LOOK_AWAY_FROM_GROUPS = TRUE,
+};
+
 enum { HOSTS = VTDM_DEVICES, FIRST_ENDPOINT = 3 };
 enum { ROOTS = 4, FIRST_LEGACY_ROOT = 2, BUSES = 2 };
 
@@ -55,7 +70,8 @@ typedef struct {
     guint64 roots[ROOTS]; /* root tables of scalable mode, then of legacy mode */
     guint root;           /* in use */
     guint64 context_at[ROOTS][RIDS];
-    guint contexts[ROOTS][RIDS]; /* what stands there, whether or not there is a way to it */
+    guint contexts[ROOTS]
+                  [RIDS]; /* what stands there, whether or not there is a way to it */
     guint64 links[ROOTS][BUSES][2];
     gboolean unlinked[ROOTS][BUSES]; /* root entries */
     guint64 directories[DIRS];
