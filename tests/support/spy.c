@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/iommufd.h>
+#include <linux/vfio.h>
 
 /* 0, or the errno that this call is to fail with. */
 static int check_failure(Spy *spy, unsigned long request)
@@ -39,7 +40,6 @@ static int spy_close(void *data, int fd)
     return spy->under->ops->close(spy->under->data, fd);
 }
 
-/* `room`: what the caller has for data; the kernel says in its place what there is. */
 static void change_hw_info(Spy *spy, struct iommu_hw_info *info, guint32 room)
 {
     struct iommu_hw_info_vtd *vtd = (struct iommu_hw_info_vtd *)(uintptr_t)info->data_uptr;
@@ -53,12 +53,48 @@ static void change_hw_info(Spy *spy, struct iommu_hw_info *info, guint32 room)
     vtd->ecap_reg = (vtd->ecap_reg & ~spy->vtd.hidden_ecap) | spy->vtd.claimed_ecap;
 }
 
+static void change_iova_ranges(Spy *spy,
+                               struct vfio_iommu_type1_info_cap_iova_range *capability)
+{
+    for (guint i = 0; i < capability->nr_iovas; i++) {
+        struct vfio_iova_range *range = &capability->iova_ranges[i];
+
+        spy->last_iova = range->end;
+        if (spy->claimed_last)
+            range->end = MIN(range->end, spy->claimed_last);
+    }
+}
+
+/* A chain of capabilities, once there is room for all of it. */
+static void change_type1_info(Spy *spy, struct vfio_iommu_type1_info *info, guint32 room)
+{
+    guint32 at =
+        info->flags & VFIO_IOMMU_INFO_CAPS && info->argsz <= room ? info->cap_offset : 0;
+
+    while (at) {
+        struct vfio_info_cap_header *header = (void *)((guint8 *)info + at);
+
+        if (header->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
+            change_iova_ranges(spy, (void *)header);
+        at = header->next;
+    }
+}
+
+/* What the caller has room for, where the answer says in its place what there is. */
+static guint32 room_of(unsigned long request, const void *arg)
+{
+    if (request == IOMMU_GET_HW_INFO)
+        return ((const struct iommu_hw_info *)arg)->data_len;
+    if (request == VFIO_IOMMU_GET_INFO)
+        return ((const struct vfio_iommu_type1_info *)arg)->argsz;
+    return 0;
+}
+
 static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     Spy *spy = data;
     guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
-    guint32 room =
-        request == IOMMU_GET_HW_INFO ? ((struct iommu_hw_info *)arg)->data_len : 0;
+    guint32 room = room_of(request, arg);
     int err, ret;
 
     if (!count) {
@@ -74,6 +110,8 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
         err = -spy->under->ops->ioctl(spy->under->data, fd, request, arg);
     if (err <= 0 && request == IOMMU_GET_HW_INFO)
         change_hw_info(spy, arg, room);
+    if (err <= 0 && request == VFIO_IOMMU_GET_INFO)
+        change_type1_info(spy, arg, room);
     ret = -err;
     if (spy->answer)
         spy->answer(spy->answer_data, request, arg, &ret);

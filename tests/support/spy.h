@@ -34,6 +34,8 @@ typedef struct {
         guint64 hidden_cap, hidden_ecap;
         guint64 claimed_cap, claimed_ecap; /* told whether or not it has them */
     } vtd;
+    guint64 last_iova;    /* that a container last told of (VFIO_IOMMU_GET_INFO) */
+    guint64 claimed_last; /* the last that it tells of; 0: as it is */
 } Spy;
 
 void spy_init(Spy *spy, const ViommuSeam *under);

@@ -396,18 +396,36 @@ static void test_torn_down(const Target *target, Spy *spy)
     vtdm_clear(&vm);
 }
 
-/* The emulator has what the VM's QEMU has not, but for this. */
-static void test_half_way(Target *target, gboolean nests)
+/* Nor can there be any of them, where the host has no first stage to give. */
+static void test_no_first_stage(const Target *target)
 {
-    const ViommuVtdConfig config = {.pasid_bits = -1, .five_level = VIOMMU_ON};
+    g_autoptr(GError) error = NULL;
+    VtdMachine vm;
+
+    if (!vtdm_init(&vm, target, target->first, NULL)) {
+        tap_ok(FALSE, "a host that cannot nest");
+        return;
+    }
+    vm.config.five_level = VIOMMU_ON;
+    tap_ok(!vtdm_remake(&vm, &error),
+           "tables of 5 levels asked of a host that cannot nest: refused");
+    tap_has(error ? error->message : NULL, "NEST", "... naming what it lacks");
+    vm.config.five_level = VIOMMU_AUTO;
+    tap_ok(vtdm_remake(&vm, NULL) && viommu_vtd_release(vm.vtd, NULL) &&
+               vtdm_is_identity(&vm, 0),
+           "... not asked for, it serves");
+    vtdm_clear(&vm);
+}
+
+/* The emulator has what the VM's QEMU has not, but for this. */
+static void test_half_way(Target *target, VtdmWay way)
+{
     const ViommuEmulatorDeviceConfig device = {.iommu_group = -1};
     ViommuEmulatorVtdConfig unit;
-    VtdMachine vm;
     Target board;
 
-    if (!target->emulator && !nests) {
-        tap_ok(!vtdm_init(&vm, target, target->first, &config),
-               "tables of 5 levels asked of a host that cannot nest");
+    if (way == VTDM_MAPPED || (!target->emulator && way != VTDM_NESTED)) {
+        test_no_first_stage(target);
         return;
     }
     if (!target->emulator) {
@@ -423,7 +441,7 @@ static void test_half_way(Target *target, gboolean nests)
 
 int main(int argc, char **argv)
 {
-    gboolean nests = TRUE;
+    VtdmWay way = VTDM_NESTED;
     Target target;
     VtdMachine vm;
 
@@ -439,10 +457,10 @@ int main(int argc, char **argv)
         test_did(&vm, &target.spy);
         test_extended_accessed(&vm);
         test_host_refuses(&vm, &target.spy);
-        nests = vm.nests;
+        way = vtdm_way(&vm);
         vtdm_clear(&vm);
     }
-    test_half_way(&target, nests);
+    test_half_way(&target, way);
     target_clear(&target);
     return tap_done();
 }

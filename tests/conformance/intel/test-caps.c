@@ -46,6 +46,8 @@ static void set_switch(ViommuVtdConfig *config, const Field *field, ViommuSwitch
 
 /* The host has no first stage to give, nor anything that is one's. */
 static gboolean nests;
+/* VTDM_MAPPED: nor are its CAP and ECAP known, and PASIDs there are none. */
+static VtdmWay way;
 
 /* NULL target: to emulated endpoints alone. */
 static guint64 offered(const Target *target, const ViommuVtdConfig *config, guint reg)
@@ -68,6 +70,14 @@ static void hide(Spy *spy, const Field *field, gboolean on)
     *hidden = on ? 1ull << field->lowest : 0;
 }
 
+/* A container tells by its ranges what a unit does by CAP.MGAW. */
+static guint host_mgaw(const Spy *spy)
+{
+    if (way == VTDM_MAPPED)
+        return spy->last_iova ? 63 - (guint)__builtin_clzll(spy->last_iova) : 63;
+    return spy->vtd.cap >> VTDM_CAP_MGAW & 0x3f;
+}
+
 static void test_auto(VtdMachine *vm, const Spy *spy)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(host_fields); i++) {
@@ -78,7 +88,7 @@ static void test_auto(VtdMachine *vm, const Spy *spy)
                VTDM_BY_NESTING(vm, host >> field->lowest & 1, 0),
                "AUTO: %s is the host's, if it nests", field->name);
     }
-    tap_ok(vtdm_cap(vm, VTDM_CAP_MGAW, 6) <= (spy->vtd.cap >> VTDM_CAP_MGAW & 0x3f),
+    tap_ok(vtdm_cap(vm, VTDM_CAP_MGAW, 6) <= host_mgaw(spy),
            "AUTO: MGAW is not beyond the host's");
     tap_is(vtdm_ecap(vm, VTDM_ECAP_PASID, 1), spy->vtd.ecap >> VTDM_ECAP_PASID & 1,
            "AUTO: PASID is the host's");
@@ -286,6 +296,37 @@ static void test_late(VtdMachine *vm)
     viommu_vtd_free(vtd);
 }
 
+/* A host with PASIDs of 8 bits. */
+static void test_pasid_bits(Target *target)
+{
+    ViommuVtdConfig config = plain;
+
+    target->spy.vtd.hidden_ecap = 0x1full << VTDM_ECAP_PSS;
+    target->spy.vtd.claimed_ecap = 1ull << VTDM_ECAP_PASID | 7ull << VTDM_ECAP_PSS;
+    tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x3f, 7 | 1 << 5,
+           "AUTO: PSS of a host with 8 bits");
+    config.pasid_bits = 6;
+    tap_is(offered(target, &config, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x1f, 5, "PSS: 6 bits");
+    config.pasid_bits = 20;
+    refuse_attach(target, &config, "PSS", "PSS", "19", "7");
+    target->spy.vtd.claimed_ecap = target->spy.vtd.hidden_ecap = 0;
+}
+
+/* A container has none, whatever the unit behind it has. */
+static void test_no_pasids(const Target *target)
+{
+    g_autofree char *refusal = NULL;
+    ViommuVtdConfig config = plain;
+
+    tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x3f, 0,
+           "AUTO: no PASIDs of a host that has none to give");
+    config.pasid_bits = 6;
+    refusal = refusal_of(target, &config);
+    tap_has(refusal, "ECAP.PASID 1", "PASIDs of 6 bits are refused by it");
+    config.pasid_bits = 20;
+    refuse_attach(target, &config, "20 bits: PASID", "ECAP.PASID", "1", "0");
+}
+
 static void test_on(Target *target)
 {
     const Field nest = {"NEST", VTDM_ECAP, VTDM_ECAP_NEST, 0};
@@ -309,17 +350,12 @@ static void test_on(Target *target)
     tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_FSTS & 1, 0,
            "AUTO: no FSTS over a host that cannot nest");
     hide(&target->spy, &nest, FALSE);
-    /* A host with PASIDs of 8 bits. */
-    target->spy.vtd.hidden_ecap = 0x1full << VTDM_ECAP_PSS;
-    target->spy.vtd.claimed_ecap = 1ull << VTDM_ECAP_PASID | 7ull << VTDM_ECAP_PSS;
-    tap_is(offered(target, &plain, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x3f, 7 | 1 << 5,
-           "AUTO: PSS of a host with 8 bits");
+    if (way == VTDM_MAPPED)
+        test_no_pasids(target);
+    else
+        test_pasid_bits(target);
     config = plain;
-    config.pasid_bits = 6;
-    tap_is(offered(target, &config, VTDM_ECAP) >> VTDM_ECAP_PSS & 0x1f, 5, "PSS: 6 bits");
     config.pasid_bits = 20;
-    refuse_attach(target, &config, "PSS", "PSS", "19", "7");
-    target->spy.vtd.claimed_ecap = 0;
     target->spy.vtd.hidden_ecap = 1ull << VTDM_ECAP_PASID;
     refuse_attach(target, &config, "PASID", "PASID", "1", "0");
     target->spy.vtd.hidden_ecap = 0;
@@ -329,14 +365,51 @@ static void test_on(Target *target)
 }
 
 /*
- * The first access freezes the offer; a block lets it be made anew. Any field will do:
- * PASIDs of 8 bits, which the one device's host claims, where there is no SRS to hide.
+ * The first access freezes the offer; a block lets it be made anew. Any field will do, that
+ * one device's host is made to have and another's not: SRS; PASIDs of 8 bits, where there
+ * is no SRS; 48 bits of addresses, where all that is known are a container's.
  */
+typedef struct {
+    const char *name;
+    guint reg;
+    guint lowest;
+    guint width;
+    guint early; /* offered with the one device */
+    guint late;  /* and with both */
+} Shrinking;
+
+static Shrinking pick_shrinking(const Spy *spy)
+{
+    if (way == VTDM_MAPPED)
+        return (Shrinking){"MGAW", VTDM_CAP, VTDM_CAP_MGAW, 6, 47, 38};
+    if (nests && (spy->vtd.ecap >> VTDM_ECAP_SRS & 1))
+        return (Shrinking){"SRS", VTDM_ECAP, VTDM_ECAP_SRS, 1, 1, 0};
+    return (Shrinking){"PASID", VTDM_ECAP, VTDM_ECAP_PASID, 1, 1, 0};
+}
+
+static void claim_early(Spy *spy, const Shrinking *field)
+{
+    if (field->lowest != VTDM_ECAP_PASID || field->reg != VTDM_ECAP)
+        return;
+    spy->vtd.hidden_ecap = 0x1full << VTDM_ECAP_PSS;
+    spy->vtd.claimed_ecap = 1ull << VTDM_ECAP_PASID | 7ull << VTDM_ECAP_PSS;
+}
+
+static void hide_late(Spy *spy, const Shrinking *field, gboolean on)
+{
+    spy->vtd.claimed_ecap = 0;
+    spy->vtd.hidden_ecap = on && field->reg == VTDM_ECAP ? 1ull << field->lowest : 0;
+    spy->claimed_last = on && field->reg == VTDM_CAP ? (2ull << field->late) - 1 : 0;
+}
+
+static guint value_of(VtdMachine *vm, const Shrinking *field)
+{
+    return vtdm_get64(vm, field->reg) >> field->lowest & ((1u << field->width) - 1);
+}
+
 static void test_frozen(const Target *target, Spy *spy)
 {
-    const Field pasid = {"PASID", VTDM_ECAP, VTDM_ECAP_PASID, 0};
-    gboolean srs = nests && (spy->vtd.ecap >> VTDM_ECAP_SRS & 1);
-    const Field *field = srs ? &host_fields[2] : &pasid;
+    const Shrinking field = pick_shrinking(spy);
     g_autoptr(GError) error = NULL;
     ViommuHostDevice *late;
     VtdMachine vm;
@@ -345,27 +418,23 @@ static void test_frozen(const Target *target, Spy *spy)
         tap_skip("one device", "the offer is frozen");
         return;
     }
-    if (!srs) {
-        spy->vtd.hidden_ecap = 0x1full << VTDM_ECAP_PSS;
-        spy->vtd.claimed_ecap = 1ull << VTDM_ECAP_PASID | 7ull << VTDM_ECAP_PSS;
-    }
+    claim_early(spy, &field);
     if (!tap_ok(vtdm_init(&vm, target, target->first, NULL), "a machine"))
         return;
-    spy->vtd.claimed_ecap = 0;
-    hide(spy, field, TRUE);
+    hide_late(spy, &field, TRUE);
     late = viommu_host_device_new_from_bdf(vm.host, target->bdfs[1], NULL);
-    hide(spy, field, FALSE);
-    vtdm_ecap(&vm, field->lowest, 1);
+    hide_late(spy, &field, FALSE);
+    value_of(&vm, &field);
     tap_ok(!viommu_vtd_attach_device(vm.vtd, late, VTDM_RID + 8, 0, &error),
-           "the guest has seen %s: a device without it is refused", field->name);
-    tap_has(error ? error->message : NULL, field->name, "... naming the field");
-    tap_is(vtdm_ecap(&vm, field->lowest, 1), 1, "... and the offer stands");
+           "the guest has seen %s: a device without it is refused", field.name);
+    tap_has(error ? error->message : NULL, field.name, "... naming the field");
+    tap_is(value_of(&vm, &field), field.early, "... and the offer stands");
     viommu_vtd_block(vm.vtd, NULL);
     g_clear_error(&error);
     tap_ok(viommu_vtd_attach_device(vm.vtd, late, VTDM_RID + 8, 0, &error),
            "after a block it is taken");
     viommu_vtd_release(vm.vtd, NULL);
-    tap_is(vtdm_ecap(&vm, field->lowest, 1), 0, "... and the offer is less");
+    tap_is(value_of(&vm, &field), field.late, "... and the offer is less");
     viommu_vtd_detach_device(vm.vtd, late);
     viommu_host_device_free(late);
     vtdm_clear(&vm);
@@ -403,6 +472,7 @@ int main(int argc, char **argv)
         return 2;
     if (tap_ok(vtdm_init(&vm, &target, target.first, NULL), "a machine")) {
         nests = vm.nests;
+        way = vtdm_way(&vm);
         test_auto(&vm, &target.spy);
         test_bad_config(&vm);
         test_services(&vm);
