@@ -30,7 +30,12 @@
 #include "vtd-world.h"
 
 #define BIT(n) (1u << (n))
-enum { DEFAULT_STEPS = 500000, STEPS_IN_A_LIFE = 25000, MAX_PENDING = 40 };
+enum {
+    DEFAULT_STEPS = 500000,
+    STEPS_IN_A_LIFE = 25000,
+    MAX_PENDING = 40,
+    MAX_ATTEMPTS = 5
+};
 enum { REQUESTER = PASIDS, BINDINGS = PASIDS + 1 }; /* those of PASIDs, by number */
 
 /* What is left out: every nth of a kind; 0: none. */
@@ -441,6 +446,16 @@ static gboolean may_be_blocked_by_mate(Oracle *o, guint n)
                     mate->is_resetting || mate->excuses[REQUESTER]);
 }
 
+/* What any space may lead to. */
+static guint32 find_anything(const Oracle *o, guint page)
+{
+    guint32 to = 0;
+
+    for (guint s = 0; s < SPACES; s++)
+        to |= o->world.model.spaces[s].pages[page];
+    return (to | to >> PAGES) & ALL_PAGES;
+}
+
 static void do_host_dma(Oracle *o)
 {
     guint n = pick(o, HOSTS);
@@ -463,6 +478,8 @@ static void do_host_dma(Oracle *o)
         allowed |= TO_BE_REFUSED;
         o->n_excused++;
     }
+    if (LOOK_AWAY_FROM_AT_LARGE && o->timed_out)
+        allowed |= find_anything(o, request.page);
     judge(o, &request, host_dma(o, n, &request), allowed);
 }
 
@@ -496,10 +513,12 @@ static void ring(Oracle *o)
     for (guint attempt = 0; !world_ring(&o->world) && !o->world.wrong; attempt++) {
         o->timed_out = TRUE;
         settle(o);
-        o->timed_out = FALSE;
         if (attempt)
             disarm(o);
+        if (attempt == MAX_ATTEMPTS)
+            world_fail(&o->world, "invalidations are never complete");
         do_dmas(o, 5);
+        o->timed_out = FALSE;
     }
     pardon_some(o, orders);
     settle(o);
@@ -674,19 +693,23 @@ static void keep_at_large(Oracle *o)
     disarm(o);
     for (guint i = 0; i < 3; i++)
         world_change_entry(&o->world);
-    world_invalidate_all_of(&o->world, pick(o, FIRST_ENDPOINT));
+    world_invalidate_all(&o->world);
     viommu_emulator_fail_call(o->world.target.emulator, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1,
                               EIO, TRUE);
     o->world.queue_only = LOOK_AWAY_FROM_REGISTERS;
     ring(o);
     disarm(o);
+    if (LOOK_AWAY_FROM_AT_LARGE) { /* devices' own caches may keep it longer */
+        world_invalidate_all(&o->world);
+        ring(o);
+    }
 }
 
 static void recover(Oracle *o)
 {
     for (guint r = 0; r < RIDS; r++)
         if (o->to_recover & BIT(r))
-            pick(o, 2) ? world_invalidate_all_of(&o->world, r)
+            pick(o, 2) ? world_invalidate_all(&o->world)
                        : world_invalidate_entries_of(&o->world, r);
     o->to_recover = 0;
 }

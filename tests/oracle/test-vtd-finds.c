@@ -235,6 +235,35 @@ static void test_enable_at_large(void)
     find_clear(&f);
 }
 
+/* Who comes to the tables of such a device shares what the host has cached of them. */
+static void test_join_at_large(void)
+{
+    guint64 page, words[GUEST_VTD_PASID_WORDS] = {0};
+    Find f;
+
+    if (!find_init(&f, 2, -1))
+        return;
+    vtdm_start(&f.vm, VTDM_SCALABLE);
+    vtdm_install(&f.vm, VTDM_RID, &f.vm.domain);
+    vtdm_install_pass_through(&f.vm, OTHER_RID);
+    tap_ok(vtdm_reaches(&f.vm, 0, VTDM_IOVA, f.vm.page), "one device caches a page");
+    page = vtdm_alloc(&f.vm, GUEST_PAGE);
+    guest_vtd_map(&f.vm.domain, VTDM_IOVA, page, TRUE);
+    vtdm_put_pasid(&f.vm, VTDM_RID, 0, words);
+    f.vm.domain.did = OTHER_DID;
+    guest_vtd_pasid_table(words, &f.vm.domain);
+    vtdm_put_pasid(&f.vm, OTHER_RID, 0, words);
+    fail_always(&f, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1);
+    vtdm_flush_pasid(&f.vm, VTDM_DID, 0);
+    vtdm_set(&f.vm, VTDM_FSTS, VTDM_ITE);
+    vtdm_flush_pasid(&f.vm, VTDM_PT_DID, 0);
+    fail_none(&f);
+    tap_todo(!vtdm_reaches(&f.vm, 1, VTDM_IOVA, f.vm.page),
+             "nobody is known to have the tables any more",
+             "... and is not blocked; another that comes to its tables does not see that");
+    find_clear(&f);
+}
+
 /*
  * One of a group is refused, as the other has different tables; then the other gets the
  * same, and the group is attached. The first is bound then, too, and under its own domain
@@ -273,6 +302,7 @@ int main(void)
     test_join();
     test_at_large();
     test_enable_at_large();
+    test_join_at_large();
     test_group();
     return tap_done();
 }

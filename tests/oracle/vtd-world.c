@@ -247,17 +247,19 @@ void world_invalidate(World *w)
         send(w, device_order(w));
 }
 
-void world_invalidate_all_of(World *w, guint rid)
+void world_invalidate_all(World *w)
 {
-    Order contexts = {.forget = {FORGET_CONTEXTS, BIT(rid), ANY, ANY, 0, FALSE}};
-    Order entries = {.forget = {FORGET_ENTRIES, 0, ANY, ANY, 0, FALSE}};
+    Order contexts = {
+        .words = {guest_vtd_inv_context(GUEST_CONTEXT_GLOBAL, 0, 0, 0)},
+        .forget = {.what = FORGET_CONTEXTS, .rids = BIT(RIDS) - 1, .did = ANY}};
+    Order entries = {.words = {guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0)},
+                     .forget = {.what = FORGET_ENTRIES, .did = ANY, .pasid = ANY}};
+    Order pages = {.words = {guest_vtd_inv_iotlb(GUEST_IOTLB_GLOBAL, 0)},
+                   .forget = {.what = FORGET_DOMAIN, .did = ANY}};
 
-    contexts.words[0] = guest_vtd_inv_context(GUEST_CONTEXT_GLOBAL, 0, 0, 0);
-    contexts.forget.rids = BIT(RIDS) - 1;
-    entries.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0);
     send(w, contexts);
     send(w, entries);
-    send(w, domain_order(w, (int)world_pick(w, DIDS)));
+    send(w, pages);
 }
 
 static int current_did(const Model *model, guint rid, guint pasid)
@@ -284,8 +286,8 @@ void world_invalidate_entries_of(World *w, guint rid)
 /* --- the queue --------------------------------------------------------------------------
  */
 
-/* With the queue off, what both ways can do goes by registers (11.4.6). */
-static void write_order(World *w, const Order *order)
+/* With the queue off, what both ways can do goes by registers (11.4.6). FALSE: not done. */
+static gboolean write_order(World *w, const Order *order)
 {
     VtdMachine *vm = &w->vm;
     guint at = vtdm_ecap(vm, VTDM_ECAP_IRO, 10) * 16;
@@ -293,7 +295,7 @@ static void write_order(World *w, const Order *order)
     guint reg = VTDM_CCMD;
 
     if (order->dropped || (word & 0xf) > GUEST_INV_IOTLB)
-        return;
+        return TRUE;
     if ((word & 0xf) == GUEST_INV_CONTEXT) {
         vtdm_set64(vm, reg,
                    BIT64(63) | granularity << 61 | (word >> 48 & 3) << 32 |
@@ -303,17 +305,18 @@ static void write_order(World *w, const Order *order)
         vtdm_set64(vm, at, order->words[1]);
         vtdm_set64(vm, reg, BIT64(63) | granularity << 60 | did << 32);
     }
-    if (vtdm_get64(vm, reg) >> 63)
-        world_fail(w, "an invalidation by register 0x%x does not end", reg);
+    return !(vtdm_get64(vm, reg) >> 63);
 }
 
 static gboolean send_by_registers(World *w)
 {
+    gboolean done = TRUE;
+
     vtdm_command(&w->vm, VTDM_QIE, FALSE);
-    for (guint i = 0; i < w->pending->len; i++)
-        write_order(w, &g_array_index(w->pending, Order, i));
+    for (guint i = 0; i < w->pending->len && done; i++)
+        done = write_order(w, &g_array_index(w->pending, Order, i));
     vtdm_set_queue(&w->vm, FALSE);
-    return TRUE;
+    return done;
 }
 
 static gboolean send_by_queue(World *w)

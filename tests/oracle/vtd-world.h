@@ -25,6 +25,8 @@ enum {
     LOOK_AWAY_FROM_SILENCE = TRUE,
     /* Invalidations by registers end although a device is not even blocked. */
     LOOK_AWAY_FROM_REGISTERS = TRUE,
+    /* Who comes to the tables of a device that is not blocked sees what that has cached. */
+    LOOK_AWAY_FROM_AT_LARGE = TRUE,
     /* Who was refused for another of its group is attached with it, and not known to be. */
     LOOK_AWAY_FROM_GROUPS = TRUE,
 };
@@ -118,12 +120,12 @@ void world_change_domain(World *world);
 
 /* Tell of something, whether or not it was changed. */
 void world_invalidate(World *world);
-/* Tell of all about a requester ID; or of its PASID table entries, each by what it is. */
-void world_invalidate_all_of(World *world, guint rid);
+/* Tell of everything; or of a requester ID's PASID table entries, each by what it is. */
+void world_invalidate_all(World *world);
 void world_invalidate_entries_of(World *world, guint rid);
 /*
- * What is pending goes into the queue, and is complete. FALSE: the unit has given up
- * (FSTS.ITE), nothing is complete, and all stays pending.
+ * What is pending goes into the queue, or in legacy mode to registers, and is complete.
+ * FALSE: the unit has given up (FSTS.ITE), nothing is complete, and all stays pending.
  */
 gboolean world_ring(World *world);
 
