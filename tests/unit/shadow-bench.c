@@ -32,6 +32,8 @@ static void add_devices(ShadowBench *b)
     /* 48 bits and 4 levels, with or without a first stage */
     config.cap = (config.cap & ~(0x3full << 16 | 0x1full << 8 | 1ull << 60)) |
                  (SB_BITS - 1ull) << 16 | 4ull << 8;
+    /* Dirty tracking, by SSADS, would have copies be of the second stage always. */
+    config.ecap &= ~(1ull << 45);
     if (b->options->second_stage)
         config.ecap &= ~(1ull << 47);
     unit = viommu_emulator_add_vtd(b->emulator, &config);

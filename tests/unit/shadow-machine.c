@@ -392,7 +392,8 @@ static void add_devices(ShadowMachine *m, guint n)
     guint unit;
 
     viommu_emulator_vtd_defaults(&config);
-    config.ecap &= ~options->lacks;
+    /* Dirty tracking would have copies be of the second stage always. */
+    config.ecap &= ~(options->lacks | SM_SSADS);
     if (options->host_levels == 4)
         config.cap = (config.cap & ~(0x3full << 16 | 0x1full << 8 | 1ull << 60)) |
                      47ull << 16 | 4ull << 8;

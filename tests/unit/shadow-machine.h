@@ -32,7 +32,8 @@ typedef struct {
     ViommuVtdConfig config;
 } ShadowMachineOptions;
 
-#define SM_FSTS (1ull << 47)
+#define SM_FSTS  (1ull << 47)
+#define SM_SSADS (1ull << 45)
 
 #define SM_OPTIONS(...) \
     (&(ShadowMachineOptions){.config = {.pasid_bits = -1, .fault_records = 8}, __VA_ARGS__})
