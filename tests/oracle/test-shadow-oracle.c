@@ -178,6 +178,9 @@ static void check_lacking(Oracle *o, guint device, guint page, View seen)
     if (view_is(seen, wanted) || o->is_resetting[device])
         return;
     o->n_lacking++;
+    /* What a container could not be given back after a failure it lacks from then on. */
+    if (o->n_failures && !g_strcmp0(o->m.options->backend, "legacy"))
+        return;
     if (!o->failed)
         fail(o,
              "device %u at %d, page %u: reaches 0x%" G_GINT64_MODIFIER
@@ -237,6 +240,11 @@ static void count(Oracle *o, guint key, int change)
     g_hash_table_insert(o->mappings, GUINT_TO_POINTER(key), GINT_TO_POINTER(n + change));
 }
 
+static gboolean unmaps_all(const struct vfio_iommu_type1_dma_unmap *unmap)
+{
+    return unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL;
+}
+
 static void called(int fd, unsigned long request, const void *arg, int result,
                    void *user_data)
 {
@@ -254,9 +262,13 @@ static void called(int fd, unsigned long request, const void *arg, int result,
     else if (request == IOMMU_IOAS_UNMAP &&
              g_hash_table_contains(o->mappings, GUINT_TO_POINTER(unmap->ioas_id)))
         count(o, unmap->ioas_id, -1);
-    else if (request == VFIO_IOMMU_MAP_DMA || request == VFIO_IOMMU_UNMAP_DMA)
-        count(o, (guint)fd, request == VFIO_IOMMU_MAP_DMA ? 1 : -1);
-    else if (request == 0)
+    else if (request == VFIO_IOMMU_MAP_DMA)
+        count(o, (guint)fd, 1);
+    else if (request == VFIO_IOMMU_UNMAP_DMA && !unmaps_all(arg))
+        /* It says how much there was. */
+        count(o, (guint)fd,
+              ((const struct vfio_iommu_type1_dma_unmap *)arg)->size ? -1 : 0);
+    else if (request == VFIO_IOMMU_UNMAP_DMA || request == 0)
         g_hash_table_remove(o->mappings, GUINT_TO_POINTER((guint)fd));
 }
 

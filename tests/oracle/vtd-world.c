@@ -963,6 +963,8 @@ gboolean world_init(World *w, GRand *random, gboolean tidy)
     *w = (World){
         .random = random, .tidy = tidy, .verbose = g_getenv("VIOMMU_VERBOSE") != NULL};
     config.second_stage = VIOMMU_ON;
+    /* What is shadowed has an oracle of its own. */
+    config.caching_mode = VIOMMU_OFF;
     config.fault_records = 8;
     w->pending = g_array_new(FALSE, FALSE, sizeof(Order));
     make_target(w);
