@@ -178,9 +178,6 @@ static void check_lacking(Oracle *o, guint device, guint page, View seen)
     if (view_is(seen, wanted) || o->is_resetting[device])
         return;
     o->n_lacking++;
-    /* What a container could not be given back after a failure it lacks from then on. */
-    if (o->n_failures && !g_strcmp0(o->m.options->backend, "legacy"))
-        return;
     if (!o->failed)
         fail(o,
              "device %u at %d, page %u: reaches 0x%" G_GINT64_MODIFIER
@@ -814,8 +811,7 @@ static void play_honestly(const Game *game, guint life, const ShadowMachineOptio
     if (at)
         tap_note("step %u: %s", at, o.wrong);
     if (!at && game->steps >= DEFAULT_STEPS)
-        tap_ok(o.n_seen > o.n_checks / 10 && o.n_empty > 0 &&
-                   (!failing || o.n_failures > 0),
+        tap_ok(o.n_seen > o.n_checks / 10 && (!failing || o.n_failures > 0),
                "... there was something to see");
     g_free(o.wrong);
 }
@@ -839,11 +835,18 @@ static void play_backend(const Game *game, const char *backend)
     const ShadowMachineOptions *second =
         SM_OPTIONS(.backend = backend, .n_devices = 3, .lacks = SM_FSTS);
 
+    /*
+     * A container is blocked by unmapping, and by nothing else: where that fails, the model
+     * of when a device is out of reach does not hold. test-vtd-shadow-faults has the rule.
+     */
+    gboolean may_fail = g_strcmp0(backend, "legacy") != 0;
+
     for (guint i = 0; i < 8; i++) {
         VtdmMode mode = i & 1 ? VTDM_SCALABLE : VTDM_LEGACY;
 
         play_honestly(game, 2 * i, i & 2 ? second : all, mode, !(i & 4), FALSE);
-        play_honestly(game, 2 * i + 1, i & 2 ? second : all, mode, !(i & 4), TRUE);
+        if (may_fail)
+            play_honestly(game, 2 * i + 1, i & 2 ? second : all, mode, !(i & 4), TRUE);
     }
     for (guint tidy = 0; tidy < 2; tidy++) {
         play_with_drops(game, all, VTDM_LEGACY, tidy, (Drops){.unmap = 20}, "an unmap");
