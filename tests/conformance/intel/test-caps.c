@@ -186,6 +186,7 @@ static void test_off(const Target *target)
 static void test_numbers(const Target *target)
 {
     ViommuVtdConfig config = plain;
+    g_autofree char *refusal = NULL;
 
     config.pasid_bits = 0;
     tap_is(offered(target, &config, VTDM_ECAP) >> VTDM_ECAP_PASID & 1, 0, "PASID 0");
@@ -200,7 +201,14 @@ static void test_numbers(const Target *target)
     tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_SAGAW & 0x1f, 2,
            "... SAGAW: tables of 3 levels");
     config.address_bits = 48;
-    tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_MGAW & 0x3f, 47, "MGAW: 48 bits");
+    refusal = refusal_of(target, &config);
+    if (way == VTDM_MAPPED && host_mgaw(&target->spy) < 47)
+        tap_has(refusal, "CAP.MGAW of 48 bits",
+                "MGAW: 48 bits are refused by a host that maps fewer");
+    else
+        tap_is(offered(target, &config, VTDM_CAP) >> VTDM_CAP_MGAW & 0x3f, 47,
+               "MGAW: 48 bits");
+    config.address_bits = 0;
     tap_ok(offered(target, &config, VTDM_CAP) >> VTDM_CAP_SAGAW & 4,
            "... SAGAW: tables of 4 levels");
     config = plain;
@@ -276,6 +284,7 @@ static void test_late(VtdMachine *vm)
 
     config.services = vtdm_services(vm);
     config.pasid_bits = 0;
+    config.address_bits = 39; /* what any host maps */
     config.first_stage_1g = config.five_level = VIOMMU_OFF;
     config.supervisor_requests = config.extended_accessed = VIOMMU_OFF;
     config.device_tlb = VIOMMU_OFF;
@@ -381,7 +390,7 @@ typedef struct {
 static Shrinking pick_shrinking(const Spy *spy)
 {
     if (way == VTDM_MAPPED)
-        return (Shrinking){"MGAW", VTDM_CAP, VTDM_CAP_MGAW, 6, 47, 38};
+        return (Shrinking){"MGAW", VTDM_CAP, VTDM_CAP_MGAW, 6, MIN(47, host_mgaw(spy)), 38};
     if (nests && (spy->vtd.ecap >> VTDM_ECAP_SRS & 1))
         return (Shrinking){"SRS", VTDM_ECAP, VTDM_ECAP_SRS, 1, 1, 0};
     return (Shrinking){"PASID", VTDM_ECAP, VTDM_ECAP_PASID, 1, 1, 0};
