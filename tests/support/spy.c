@@ -40,6 +40,7 @@ static int spy_close(void *data, int fd)
     return spy->under->ops->close(spy->under->data, fd);
 }
 
+/* `room`: what the caller has for data; the kernel says in its place what there is. */
 static void change_hw_info(Spy *spy, struct iommu_hw_info *info, guint32 room)
 {
     struct iommu_hw_info_vtd *vtd = (struct iommu_hw_info_vtd *)(uintptr_t)info->data_uptr;
@@ -65,11 +66,10 @@ static void change_iova_ranges(Spy *spy,
     }
 }
 
-/* A chain of capabilities, once there is room for all of it. */
-static void change_type1_info(Spy *spy, struct vfio_iommu_type1_info *info, guint32 room)
+/* A chain of capabilities, that begins somewhere if there was room for it. */
+static void change_type1_info(Spy *spy, struct vfio_iommu_type1_info *info)
 {
-    guint32 at =
-        info->flags & VFIO_IOMMU_INFO_CAPS && info->argsz <= room ? info->cap_offset : 0;
+    guint32 at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
 
     while (at) {
         struct vfio_info_cap_header *header = (void *)((guint8 *)info + at);
@@ -80,21 +80,12 @@ static void change_type1_info(Spy *spy, struct vfio_iommu_type1_info *info, guin
     }
 }
 
-/* What the caller has room for, where the answer says in its place what there is. */
-static guint32 room_of(unsigned long request, const void *arg)
-{
-    if (request == IOMMU_GET_HW_INFO)
-        return ((const struct iommu_hw_info *)arg)->data_len;
-    if (request == VFIO_IOMMU_GET_INFO)
-        return ((const struct vfio_iommu_type1_info *)arg)->argsz;
-    return 0;
-}
-
 static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
 {
     Spy *spy = data;
     guint64 *count = g_hash_table_lookup(spy->counts, GSIZE_TO_POINTER(request));
-    guint32 room = room_of(request, arg);
+    guint32 room =
+        request == IOMMU_GET_HW_INFO ? ((struct iommu_hw_info *)arg)->data_len : 0;
     int err, ret;
 
     if (!count) {
@@ -111,7 +102,7 @@ static int spy_ioctl(void *data, int fd, unsigned long request, void *arg)
     if (err <= 0 && request == IOMMU_GET_HW_INFO)
         change_hw_info(spy, arg, room);
     if (err <= 0 && request == VFIO_IOMMU_GET_INFO)
-        change_type1_info(spy, arg, room);
+        change_type1_info(spy, arg);
     ret = -err;
     if (spy->answer)
         spy->answer(spy->answer_data, request, arg, &ret);
