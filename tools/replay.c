@@ -16,6 +16,7 @@
 typedef struct {
     gboolean json;
     gboolean verbose;
+    char *backend;
     TraceOptions trace;
 } Options;
 
@@ -27,7 +28,7 @@ static gboolean parse(int *argc, char ***argv, Options *options, GError **error)
          "Name every difference, not the first few of a recording only", NULL},
         {"self-check", 0, 0, G_OPTION_ARG_NONE, &options->trace.self_check,
          "Play nothing: hold each recording against a walk of its own tables", NULL},
-        {"backend", 'b', 0, G_OPTION_ARG_STRING, &options->trace.backend,
+        {"backend", 'b', 0, G_OPTION_ARG_STRING, &options->backend,
          "The library's backend (default: its first)", "NAME"},
         {"no-nesting", 0, 0, G_OPTION_ARG_NONE, &options->trace.no_nesting,
          "Have the host's IOMMU be one that cannot nest: copies serve, or nothing does",
@@ -46,6 +47,7 @@ static gboolean parse(int *argc, char ***argv, Options *options, GError **error)
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return FALSE;
+    options->trace.backend = options->backend;
     if (*argc > 1)
         return TRUE;
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "no TRACE is given");
@@ -148,36 +150,45 @@ static int play(const Options *options, const char *path, guint64 totals[TRACE_N
     return trace_result_is_ok(result) ? 0 : 1;
 }
 
-int command_replay(int argc, char **argv)
+/* Each of the n recordings, and their total. */
+static int play_all(const Options *options, char **paths, int n)
 {
-    g_autoptr(GError) error = NULL;
     guint64 totals[TRACE_N_COUNTS] = {0};
-    Options options = {0};
     int status = 0;
 
-    if (!parse(&argc, &argv, &options, &error)) {
-        fprintf(stderr, "viommu replay: %s\n", error->message);
-        return 2;
-    }
-    if (options.json)
+    if (options->json)
         fputs("{\n  \"traces\": [", stdout);
-    for (int i = 1; i < argc; i++) {
-        int one = play(&options, argv[i], totals, i == 1);
+    for (int i = 0; i < n; i++) {
+        int one = play(options, paths[i], totals, i == 0);
 
         status = MAX(status, one);
     }
-    if (options.json) {
+    if (options->json) {
         fputs("\n  ]", stdout);
         print_json_counts(totals, "  ");
         printf(",\n  \"ok\": %s\n}\n", status ? "false" : "true");
         return status;
     }
-    if (argc > 2) {
-        printf("total of %d recordings\n", argc - 1);
+    if (n > 1) {
+        printf("total of %d recordings\n", n);
         print_counts(totals);
     }
     puts(status == 0   ? "nothing differs"
          : status == 1 ? "NOT EQUAL"
                        : "NOT PLAYED: see above");
+    return status;
+}
+
+int command_replay(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    Options options = {0};
+    int status = 2;
+
+    if (parse(&argc, &argv, &options, &error))
+        status = play_all(&options, argv + 1, argc - 1);
+    else
+        fprintf(stderr, "viommu replay: %s\n", error->message);
+    g_free(options.backend);
     return status;
 }
