@@ -22,6 +22,18 @@ static ViommuResult refuse(ViommuHostDevice *device, guint32 pasid, const char *
                           pasid, device->name, why);
 }
 
+/* For what the host takes for granted: requests without PASID are its PASID 0. */
+static gboolean is_reserved(guint32 pasid)
+{
+    return pasid == 0;
+}
+
+/* A PASID would be that of this device too; or NULL. */
+static const ViommuHostDevice *find_sharer(const ViommuHostDevice *device, guint32 pasid)
+{
+    return pasid == VIOMMUI_NO_PASID ? NULL : viommui_group_find_other(device);
+}
+
 /* What a host takes for granted about a PASID is asked here, by name. */
 static ViommuResult check_pasid(ViommuHostDevice *device, guint32 pasid)
 {
@@ -33,13 +45,13 @@ static ViommuResult check_pasid(ViommuHostDevice *device, guint32 pasid)
         return refuse(device, pasid, "is in no vIOMMU's hands");
     if (!device->viommu->pasids)
         return refuse(device, pasid, "is in the hands of a vIOMMU made without PASIDs");
-    if (pasid == 0)
+    if (is_reserved(pasid))
         return refuse(device, pasid, "is the requester ID to the host");
     if (device->info.pasid_bits < 32 && pasid >> device->info.pasid_bits)
         return viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
                               "PASID %u of %s is out of range: the device has %u bits",
                               pasid, device->name, device->info.pasid_bits);
-    other = viommui_group_find_other(device);
+    other = find_sharer(device, pasid);
     if (other)
         return viommui_refuse(device->host, device, VIOMMU_UNSUPPORTED,
                               "PASID %u of %s would be that of %s too: both are in IOMMU "
@@ -100,9 +112,11 @@ ViommuResult viommui_host_device_detach(ViommuHostDevice *device, guint32 pasid,
     ViommuResult result;
     ViommuiSlot *slot;
 
-    /* What was never attached is blocked, whatever it is. */
-    if (to == VIOMMUI_BLOCKED && !viommui_slot_find(device, pasid))
-        return VIOMMU_OK;
+    /* What was never attached is blocked, whatever it is; and what was can be. */
+    if (to == VIOMMUI_BLOCKED) {
+        slot = viommui_slot_find(device, pasid);
+        return slot ? viommui_slot_set(slot, to, on_failure) : VIOMMU_OK;
+    }
     result = check_pasid(device, pasid);
     if (result != VIOMMU_OK)
         return result;
@@ -158,6 +172,14 @@ ViommuiConfig *viommui_host_device_get_config(ViommuHostDevice *device, guint32 
     const ViommuiSlot *slot = viommui_slot_find(device, pasid);
 
     return slot ? slot->wanted.config : NULL;
+}
+
+gboolean viommui_host_device_is_contested(ViommuHostDevice *device, guint32 pasid)
+{
+    const ViommuiSlot *slot = viommui_slot_find(device, pasid);
+
+    return is_reserved(pasid) || find_sharer(device, pasid) ||
+           (slot && viommui_unit_find_conflict(slot));
 }
 
 gboolean viommui_host_device_is_pending(ViommuHostDevice *device, guint32 pasid)

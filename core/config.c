@@ -49,6 +49,11 @@ ViommuiConfig *viommui_config_ref(ViommuiConfig *config)
     return config;
 }
 
+gboolean viommui_config_is_shared(const ViommuiConfig *config)
+{
+    return config->n_refs > 1;
+}
+
 ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
                                 const ViommuiStage1 *stage1, ViommuiConfig **ret_config)
 {

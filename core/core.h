@@ -145,6 +145,8 @@ ViommuResult viommui_host_device_clear_virt_id(ViommuHostDevice *device);
 ViommuResult viommui_config_get(ViommuiHostViommu *hv, ViommuHostDevice *device,
                                 const ViommuiStage1 *stage1, ViommuiConfig **ret_config);
 ViommuiConfig *viommui_config_ref(ViommuiConfig *config);
+/* More than one has it, or may still have it: what the host has cached is not one's own. */
+gboolean viommui_config_is_shared(const ViommuiConfig *config);
 /* Accepts NULL. */
 void viommui_config_unref(ViommuiConfig *config);
 
@@ -184,8 +186,17 @@ gboolean viommui_host_device_is_bound_to(ViommuHostDevice *device, guint32 pasid
 /* What the device's own attachment is now: BLOCKED for a PASID never attached. */
 ViommuiAttachmentKind viommui_host_device_get_attachment(ViommuHostDevice *device,
                                                          guint32 pasid);
-/* What it is NESTED in, without a reference of the caller's; else NULL. */
+/*
+ * What it is NESTED in, or would be if all of its IOMMU group were; without a reference of
+ * the caller's. Else NULL.
+ */
 ViommuiConfig *viommui_host_device_get_config(ViommuHostDevice *device, guint32 pasid);
+/*
+ * What it was asked to have can be had by nobody: a PASID that devices of its IOMMU group
+ * would share, or that the host keeps for requests without one; or others of the group want
+ * something else. That is refused without the host's being asked.
+ */
+gboolean viommui_host_device_is_contested(ViommuHostDevice *device, guint32 pasid);
 /* A change waits for a retry. */
 gboolean viommui_host_device_is_pending(ViommuHostDevice *device, guint32 pasid);
 /*

@@ -140,6 +140,9 @@ gboolean viommu_vtd_accel_set_requester_id(ViommuVtdAccel *accel, ViommuHostDevi
  * Give every device what the guest's tables say now: after the root table was set (6.6),
  * and when translation is enabled or disabled (read_context says PASS_THROUGH then). The
  * result is the worst of those of the host; what the guest did wrong is told by `refused`.
+ *
+ * While viommu_vtd_accel_invalidate() of no descriptors says VIOMMU_TRANSIENT, the change
+ * has not reached a device, and no status register may tell that it is done.
  */
 ViommuResult viommu_vtd_accel_refresh(ViommuVtdAccel *accel);
 
@@ -155,7 +158,8 @@ ViommuResult viommu_vtd_accel_refresh(ViommuVtdAccel *accel);
  * VIOMMU_GUEST_INVALID: an illegal descriptor (11.4.9.9, IQEI). VIOMMU_TRANSIENT: a device
  * that is to be blocked is not; nothing must be told complete.
  *
- * *ret_handled is always written: the number of descriptors that are done.
+ * *ret_handled is always written: the number of descriptors that are done. None at all may
+ * be passed: what was put off is tried again.
  */
 ViommuResult viommu_vtd_accel_invalidate(ViommuVtdAccel *accel, const guint8 *descriptors,
                                          gsize n_descriptors, gsize *ret_handled);

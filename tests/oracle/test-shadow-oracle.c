@@ -650,11 +650,6 @@ static void step(Oracle *o)
 
     for (guint i = 0; i < SAMPLES; i++)
         o->samples[i] = pick(o, MODEL_PAGES);
-    if (g_getenv("VB"))
-        tap_note("what %u at %d %d %d att %d%d%d res %d%d%d te %d", what, o->model.at[0],
-                 o->model.at[1], o->model.at[2], o->is_attached[0], o->is_attached[1],
-                 o->is_attached[2], o->is_resetting[0], o->is_resetting[1],
-                 o->is_resetting[2], o->is_translating);
     if (what < 600)
         change_pages(o);
     else if (what < 660)

@@ -188,7 +188,7 @@ static void disarm(Oracle *o)
     viommu_emulator_fail_call(o->world.target.emulator, VIOMMU_EMULATOR_CALL_ANY, 1, 0,
                               FALSE);
     spy_fail_none(&o->world.target.spy);
-    o->armed = o->world.queue_only = FALSE;
+    o->armed = FALSE;
 }
 
 /* Requester IDs of the faults that wait. */
@@ -232,8 +232,7 @@ static gboolean is_silent(Oracle *o, const Host *host)
     const World *w = &o->world;
 
     /* A unit that does not translate has no faults to tell of. */
-    return world_is_quiet(w, host->rid) || !w->model.enabled ||
-           (LOOK_AWAY_FROM_SILENCE && (w->root >= FIRST_LEGACY_ROOT || o->flush_failed));
+    return world_is_quiet(w, host->rid) || !w->model.enabled;
 }
 
 /*
@@ -446,16 +445,6 @@ static gboolean may_be_blocked_by_mate(Oracle *o, guint n)
                     mate->is_resetting || mate->excuses[REQUESTER]);
 }
 
-/* What any space may lead to. */
-static guint32 find_anything(const Oracle *o, guint page)
-{
-    guint32 to = 0;
-
-    for (guint s = 0; s < SPACES; s++)
-        to |= o->world.model.spaces[s].pages[page];
-    return (to | to >> PAGES) & ALL_PAGES;
-}
-
 static void do_host_dma(Oracle *o)
 {
     guint n = pick(o, HOSTS);
@@ -478,8 +467,6 @@ static void do_host_dma(Oracle *o)
         allowed |= TO_BE_REFUSED;
         o->n_excused++;
     }
-    if (LOOK_AWAY_FROM_AT_LARGE && o->timed_out)
-        allowed |= find_anything(o, request.page);
     judge(o, &request, host_dma(o, n, &request), allowed);
 }
 
@@ -562,7 +549,7 @@ static void reset(Oracle *o)
         if (!o->hosts[n].is_attached || o->hosts[n].is_resetting)
             return;
     disarm(o);
-    if (!viommu_vtd_block(w->vm.vtd, &error) && !LOOK_AWAY_FROM_IMPOSSIBLE_BINDINGS)
+    if (!viommu_vtd_block(w->vm.vtd, &error))
         world_fail(w, "it is not blocked: %s", error->message);
     g_clear_error(&error);
     w->model.blocked = TRUE;
@@ -576,17 +563,6 @@ static void reset(Oracle *o)
     settle(o);
 }
 
-/* Requests without PASID go by another, and so there may be requests with PASID 0. */
-static gboolean may_have_pasid_0(const Oracle *o, guint n)
-{
-    guint64 contexts = o->world.model.contexts[o->hosts[n].rid];
-
-    for (; contexts; contexts &= contexts - 1)
-        if (model_entry_pasid((guint)__builtin_ctzll(contexts), NO_PASID) > 0)
-            return TRUE;
-    return FALSE;
-}
-
 /* Saved, made anew or not, restored; caches are empty then. */
 static void migrate(Oracle *o)
 {
@@ -595,13 +571,11 @@ static void migrate(Oracle *o)
     World *w = &o->world;
 
     for (guint n = 0; n < HOSTS; n++)
-        if (!o->hosts[n].is_attached || o->hosts[n].is_resetting ||
-            (LOOK_AWAY_FROM_IMPOSSIBLE_BINDINGS && may_have_pasid_0(o, n)))
+        if (!o->hosts[n].is_attached || o->hosts[n].is_resetting)
             return;
     disarm(o);
     state = viommu_vtd_save(w->vm.vtd, &error);
-    if (state && (pick(o, 2) || LOOK_AWAY_FROM_IMPOSSIBLE_BINDINGS) &&
-        vtdm_remake(&w->vm, &error))
+    if (state && pick(o, 2) && vtdm_remake(&w->vm, &error))
         for (guint n = 0; n < HOSTS; n++)
             viommu_vtd_set_requester_id(w->vm.vtd, w->vm.devices[n],
                                         world_rids[o->hosts[n].rid], &error);
@@ -696,13 +670,8 @@ static void keep_at_large(Oracle *o)
     world_invalidate_all(&o->world);
     viommu_emulator_fail_call(o->world.target.emulator, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1,
                               EIO, TRUE);
-    o->world.queue_only = LOOK_AWAY_FROM_REGISTERS;
     ring(o);
     disarm(o);
-    if (LOOK_AWAY_FROM_AT_LARGE) { /* devices' own caches may keep it longer */
-        world_invalidate_all(&o->world);
-        ring(o);
-    }
 }
 
 static void recover(Oracle *o)

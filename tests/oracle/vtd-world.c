@@ -341,7 +341,7 @@ static gboolean send_by_queue(World *w)
 
 gboolean world_ring(World *w)
 {
-    gboolean by_registers = is_legacy(w) && !w->queue_only && one_in(w, 4);
+    gboolean by_registers = is_legacy(w) && one_in(w, 4);
 
     for (guint i = 0; i < w->pending->len; i++) {
         const Order *order = &g_array_index(w->pending, Order, i);
@@ -866,7 +866,7 @@ static void make_target(World *w)
                                                   .iommu_group = -1,
                                                   .pasid_bits = one_in(w, 4) ? 0 : 8,
                                                   .ats = ats || one_in(w, 3)};
-    w->is_grouped = one_in(w, 3) && !LOOK_AWAY_FROM_GROUPS;
+    w->is_grouped = one_in(w, 3);
     if (w->is_grouped) {
         devices[HOSTS - 1].iommu = devices[0].iommu;
         devices[HOSTS - 1].iommu_group = devices[0].iommu_group = 7;

@@ -14,22 +14,6 @@
  * A tidy guest tells the unit of all that it has changed and that can be met, and of no
  * more. It has one table under each domain ID and PASID.
  */
-/*
- * What is wrong in the library, each with its points in test-vtd-finds.c, and is looked
- * away from meanwhile: FALSE, or nothing of this, when it is put right.
- */
-enum {
-    /* Block and restore fail where there is a binding that the host cannot have. */
-    LOOK_AWAY_FROM_IMPOSSIBLE_BINDINGS = TRUE,
-    /* Refusals that are not told: of legacy pass-through, of who comes to others' tables */
-    LOOK_AWAY_FROM_SILENCE = TRUE,
-    /* Invalidations by registers end although a device is not even blocked. */
-    LOOK_AWAY_FROM_REGISTERS = TRUE,
-    /* Who comes to the tables of a device that is not blocked sees what that has cached. */
-    LOOK_AWAY_FROM_AT_LARGE = TRUE,
-    /* Who was refused for another of its group is attached with it, and not known to be. */
-    LOOK_AWAY_FROM_GROUPS = TRUE,
-};
 
 enum { HOSTS = VTDM_DEVICES, FIRST_ENDPOINT = 3 };
 enum { ROOTS = 4, FIRST_LEGACY_ROOT = 2, BUSES = 2 };
@@ -59,7 +43,6 @@ typedef struct {
     char *wrong;     /* the first thing that was */
     gboolean verbose;
     gboolean is_grouped; /* the first and the last host device share an IOMMU group */
-    gboolean queue_only; /* no invalidation by registers */
 
     guint last_page; /* that was changed */
     guint64 data;    /* where the data pages are, and the pages of every table */

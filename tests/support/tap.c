@@ -28,18 +28,6 @@ gboolean tap_ok(gboolean ok, const char *format, ...)
     return ok;
 }
 
-void tap_todo(gboolean ok, const char *reason, const char *format, ...)
-{
-    g_autofree char *directive = g_strdup_printf(" # TODO %s", reason);
-    va_list args;
-
-    va_start(args, format);
-    point(ok, directive, format, args);
-    va_end(args);
-    /* Then it is time to say so no more. */
-    n_failed += ok ? 1 : -1;
-}
-
 void tap_skip(const char *reason, const char *format, ...)
 {
     g_autofree char *directive = g_strdup_printf(" # SKIP %s", reason);

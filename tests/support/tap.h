@@ -12,8 +12,6 @@
 /* One test point; returns ok. */
 gboolean tap_ok(gboolean ok, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void tap_skip(const char *reason, const char *format, ...) G_GNUC_PRINTF(2, 3);
-/* One that is known to fail until something is put right; that it does not is an error. */
-void tap_todo(gboolean ok, const char *reason, const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* A line for the reader of a failure. */
 void tap_note(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* The plan and the exit status: return it from main. */

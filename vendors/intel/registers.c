@@ -26,6 +26,7 @@ typedef struct {
     ViommuiField needs; /* of ECAP: else there is no such register; width 0: nothing */
     gboolean is_faults; /* kept with event_lock held */
     gboolean is_write_only;
+    gboolean is_status; /* shown without what is unmet */
     void (*written)(ViommuVtd *vtd, guint64 value); /* instead of storing */
 } Register;
 
@@ -67,7 +68,7 @@ static const Register registers[] = {
      .mask = G_MAXUINT32,
      .is_write_only = TRUE,
      .written = write_gcmd},
-    {REGISTER(GSTS, gsts)},
+    {REGISTER(GSTS, gsts), .is_status = TRUE},
     {REGISTER(RTADDR, rtaddr), .mask = POINTER | 0xc00},
     {REGISTER(CCMD, ccmd), .mask = G_MAXUINT64, .written = write_ccmd},
     {REGISTER(FSTS, fsts), .mask = 0x71, .is_faults = TRUE, .written = write_fsts},
@@ -157,10 +158,12 @@ static guint64 read_at(ViommuVtd *vtd, guint64 offset, guint size)
     if (record)
         return *record >> shift;
     reg = find(vtd, offset, size, &shift);
-    return reg && !reg->is_write_only ? load(vtd, reg) >> shift : 0;
+    if (!reg || reg->is_write_only)
+        return 0;
+    return (reg->is_status ? load(vtd, reg) ^ vtd->unmet : load(vtd, reg)) >> shift;
 }
 
-/* The guest waits for an invalidation that the host has not let be done: once more. */
+/* The guest waits for what the host has not let be done: once more. */
 static void retry(ViommuVtd *vtd, guint64 offset)
 {
     if (offset - VTD_CCMD < sizeof vtd->regs.ccmd && is_set(vtd->regs.ccmd, CCMD_ICC))
@@ -168,6 +171,8 @@ static void retry(ViommuVtd *vtd, guint64 offset)
     else if (offset - VTD_IOTLB < sizeof vtd->regs.iotlb &&
              is_set(vtd->regs.iotlb, IOTLB_IVT))
         write_iotlb(vtd, vtd->regs.iotlb);
+    else if (offset == VTD_GSTS && vtd->unmet && viommui_vtd_catch_up(vtd))
+        vtd->unmet = 0;
 }
 
 guint64 viommu_vtd_read(ViommuVtd *vtd, guint64 offset, guint size)
@@ -265,17 +270,29 @@ static void set_translation_enable(ViommuVtd *vtd, gboolean on)
     vtd->held = FALSE;
 }
 
+/* Every device has what the registers say; until then, the guest is to wait for `bits`. */
+static void reach_devices(ViommuVtd *vtd, guint32 bits)
+{
+    viommui_vtd_refresh(vtd);
+    vtd->unmet = viommui_vtd_catch_up(vtd) ? 0 : bits;
+}
+
 static void write_gcmd(ViommuVtd *vtd, guint64 value)
 {
     gboolean te = is_set(value, GCMD_TE), qie = is_set(value, GCMD_QIE);
     gboolean te_changes = te != viommui_vtd_is_translating(vtd);
+    guint32 bits = 0;
 
     if (is_set(value, GCMD_SRTP))
         set_root_table(vtd);
     if (te_changes)
         set_translation_enable(vtd, te);
-    if (te_changes || (is_set(value, GCMD_SRTP) && te))
-        viommui_vtd_refresh(vtd);
+    if (te_changes)
+        bits |= (guint32)viommui_field_mask(GCMD_TE);
+    if (is_set(value, GCMD_SRTP) && te)
+        bits |= (guint32)viommui_field_mask(GCMD_SRTP);
+    if (bits)
+        reach_devices(vtd, bits);
     if (qie != is_set(vtd->regs.gsts, GCMD_QIE))
         set_queue_enable(vtd, qie);
 }
@@ -394,6 +411,7 @@ void viommui_vtd_registers_reset(ViommuVtd *vtd)
     g_mutex_lock(&vtd->event_lock);
     vtd->regs = regs;
     g_mutex_unlock(&vtd->event_lock);
+    vtd->unmet = 0;
     viommui_vtd_forget_all(vtd);
     viommui_vtd_end_change(vtd);
 }

@@ -11,7 +11,8 @@
  *
  * Invariants: a settled binding with an entry is indexed under its domain ID and the PASID
  * of the entry; one that is not settled is in `all_unsettled`, and in `unsettled` by the
- * PASID of the entry that it waits for. A binding that is nested has its HWPT.
+ * PASID of the entry that it waits for. A binding that is nested has its HWPT, and so has
+ * one that will be without being asked, when its IOMMU group agrees.
  *
  * Down the path: core/core.h, vtd-accel-hwpt.c. Beside: vtd-accel-descriptors.c.
  */
@@ -131,8 +132,11 @@ static ViommuResult bind(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
         result =
             viommui_host_device_bind(device, binding->pasid, stage1, VIOMMUI_FAIL_CLOSED);
     viommui_vtd_shadow_leave(accel, binding);
-    if (result == VIOMMU_OK)
+    if (viommui_host_device_get_config(device, binding->pasid)) {
+        unindex(accel, binding);
+        binding->did = did;
         viommui_vtd_hwpt_join(accel, binding, did, FALSE);
+    }
     return result;
 }
 
@@ -413,6 +417,10 @@ ViommuResult viommui_vtd_settle(ViommuVtdAccel *accel, ViommuiVtdBinding *bindin
                               ? follow_entry(accel, binding)
                               : follow_context(accel, binding);
 
+    /* Nothing has failed, and the guest knows. */
+    if (result == VIOMMU_UNSUPPORTED &&
+        viommui_host_device_is_contested(binding->device->device, binding->pasid))
+        result = VIOMMU_OK;
     /* One that is at large is pending too: to be blocked. */
     if (viommui_host_device_is_pending(binding->device->device, binding->pasid))
         g_hash_table_add(accel->put_off, binding);

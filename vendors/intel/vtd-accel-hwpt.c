@@ -5,7 +5,8 @@
  * The host tags what it caches by that HWPT, the guest by its
  * own domain ID and PASID: what was cached for one pair must not serve another that the
  * guest has never used with these tables. So an HWPT counts the pairs that it is bound
- * under, and all of it is invalidated when a new pair comes to it.
+ * under, and all of it is invalidated when a new pair comes to it; a device that could not
+ * be detached from it counts as well, which no binding tells of.
  *
  * Invalidations are queued for each HWPT in order, a range next to the one before it
  * joined with it where the host would not round the two up to much more, and issued in one
@@ -55,7 +56,7 @@ void viommui_vtd_hwpt_join(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, gu
     guint64 pair = viommui_vtd_did_pasid(did, binding->table_pasid);
     ViommuiVtdHwpt *hwpt = get_hwpt(accel, binding);
     gboolean is_known = viommui_index_contains(accel->hwpt_by_did_pasid, pair, hwpt);
-    gboolean is_shared = g_hash_table_size(hwpt->bindings) > 0;
+    gboolean is_shared = viommui_config_is_shared(hwpt->config);
 
     g_hash_table_add(hwpt->bindings, binding);
     viommui_index_add(accel->hwpt_by_did, did, hwpt);

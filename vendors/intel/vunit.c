@@ -220,8 +220,14 @@ ViommuHost *viommui_vtd_get_host(ViommuVtd *vtd)
 
 void viommui_vtd_refresh(ViommuVtd *vtd)
 {
-    /* What fails leaves its device blocked, and the guest is told by a fault. */
     viommu_vtd_accel_refresh(vtd->accel);
+}
+
+gboolean viommui_vtd_catch_up(ViommuVtd *vtd)
+{
+    gsize n_handled;
+
+    return viommu_vtd_accel_invalidate(vtd->accel, NULL, 0, &n_handled) == VIOMMU_OK;
 }
 
 static gboolean attach(ViommuVtd *vtd, ViommuHostDevice *device, guint16 rid,

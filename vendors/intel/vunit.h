@@ -78,6 +78,7 @@ struct ViommuVtd {
     ViommuVtdAccel *accel;
     GHashTable *devices; /* a set of ViommuHostDevice */
     ViommuiVtdRegisters regs;
+    guint32 unmet;    /* bits of gsts that the guest is not shown yet: inverted */
     gboolean frozen;  /* the guest has seen what is offered */
     gboolean held;    /* host devices are blocked until the first release, or TE */
     gboolean blocked; /* all requests are, whatever registers say, until release */
@@ -112,8 +113,13 @@ static inline guint viommui_vtd_ttm(const ViommuVtd *vtd)
 /* --- vunit.c --- */
 /* What is offered to these devices and one more, if not NULL; unless it is frozen. */
 void viommui_vtd_update_offer(ViommuVtd *vtd, ViommuHostDevice *newcomer);
-/* Give every host device what registers and tables say now. */
+/*
+ * Give every host device what registers and tables say now. What fails leaves its device
+ * blocked, and the guest is told by a fault.
+ */
 void viommui_vtd_refresh(ViommuVtd *vtd);
+/* Try again what was put off. FALSE: a device still does DMA by what it had before. */
+gboolean viommui_vtd_catch_up(ViommuVtd *vtd);
 /* A host behind, for traces of the guest's errors, or NULL. */
 ViommuHost *viommui_vtd_get_host(ViommuVtd *vtd);
 
