@@ -197,9 +197,11 @@ static char *find_program(const Run *run, const ConformanceRow *row)
     g_autofree char *name = g_strdup_printf("conformance-%s-%s", row->vendor, row->suite);
     g_autofree char *beside = g_build_filename(run->folder, name, NULL);
 
-    return g_file_test(beside, G_FILE_TEST_EXISTS)
-               ? g_steal_pointer(&beside)
-               : g_build_filename(CONFORMANCE_DIR, name, NULL);
+    if (g_file_test(beside, G_FILE_TEST_EXISTS))
+        return g_steal_pointer(&beside);
+    return g_path_is_absolute(CONFORMANCE_DIR)
+               ? g_build_filename(CONFORMANCE_DIR, name, NULL)
+               : g_build_filename(run->folder, CONFORMANCE_DIR, name, NULL);
 }
 
 static char **arguments_of(const Run *run, const ConformanceRow *row)
