@@ -240,6 +240,15 @@ ViommuResult viommui_backend_table_unmap(ViommuiHostViommu *hv, ViommuiTable *ta
                   iova);
 }
 
+ViommuResult viommui_backend_table_settle(ViommuiHostViommu *hv, ViommuiTable *table)
+{
+    int err = -hv->host->ops->table_settle(table);
+
+    return err ? finish(hv->host, NULL, VIOMMUI_CALL_TABLE_UNMAP, err,
+                        VIOMMU_TRACE_TABLE_UNMAP, 0)
+               : VIOMMU_OK;
+}
+
 guint64 viommui_backend_table_get_page_sizes(ViommuiHostViommu *hv, ViommuiTable *table)
 {
     return hv->host->ops->table_get_page_sizes(table);

@@ -268,6 +268,11 @@ typedef struct {
      */
     int (*table_unmap)(ViommuiTable *table, guint64 iova, guint64 size);
     /*
+     * Calls that failed before may have left devices with more or less than what is mapped;
+     * afterwards they have just that. On failure they may not, and are to be detached.
+     */
+    int (*table_settle)(ViommuiTable *table);
+    /*
      * The page sizes of the table, bit n for 2^n bytes: iova, gpa and size of a mapping are
      * multiples of the smallest. As far as the devices attached so far tell.
      */

@@ -83,6 +83,12 @@ static ViommuResult unmap(ViommuiShadow *shadow, const ViommuiShadowEntry *entry
     return result;
 }
 
+/* The devices have what `mappings` says, also where the host has refused something. */
+static ViommuResult settle(ViommuiShadow *shadow)
+{
+    return viommui_backend_table_settle(shadow->viommu, shadow->table);
+}
+
 /* --- what the guest grants --------------------------------------------------------------
  */
 
@@ -368,7 +374,7 @@ ViommuResult viommui_shadow_sync(ViommuiShadow *shadow, guint64 first, guint64 l
     result = take_back(&gathering);
     for (guint i = 0; i < pieces->len && result == VIOMMU_OK; i++)
         grant_piece(&gathering, &g_array_index(pieces, ViommuiShadowEntry, i));
-    return result;
+    return result == VIOMMU_OK ? settle(shadow) : result;
 }
 
 guint viommui_shadow_count(const ViommuiShadow *shadow)
@@ -394,21 +400,21 @@ void viommui_shadows_add_memory(ViommuHost *host)
 static ViommuResult drop_memory(ViommuiShadow *shadow, guint64 gpa, guint64 size)
 {
     GTreeNode *node = g_tree_node_first(shadow->mappings);
+    ViommuResult result = settle(shadow);
 
-    while (node) {
+    while (node && result == VIOMMU_OK) {
         const ViommuiShadowEntry *entry = g_tree_node_value(node);
 
         node = g_tree_node_next(node);
         /* None lies across the end of a mapping of guest memory. */
         if (entry->gpa - gpa < size) {
-            ViommuResult result = unmap(shadow, entry);
-
-            if (result != VIOMMU_OK)
-                return result;
-            shadow->lacks = TRUE;
+            result = unmap(shadow, entry);
+            shadow->lacks = shadow->lacks || result == VIOMMU_OK;
         }
     }
-    return VIOMMU_OK;
+    /* Whoever cannot be brought to is detached by the next sync. */
+    settle(shadow);
+    return result;
 }
 
 gboolean viommui_shadows_drop_memory(ViommuHost *host, guint64 gpa, guint64 size,

@@ -145,6 +145,7 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .table_free = viommui_iommufd_table_free,
     .table_map = viommui_iommufd_table_map,
     .table_unmap = viommui_iommufd_table_unmap,
+    .table_settle = viommui_iommufd_table_settle,
     .table_get_page_sizes = viommui_iommufd_table_get_page_sizes,
     .table_get_last = viommui_iommufd_table_get_last,
     .table_get_available = viommui_iommufd_table_get_available,

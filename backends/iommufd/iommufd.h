@@ -150,6 +150,7 @@ void viommui_iommufd_table_free(ViommuiTable *table);
 int viommui_iommufd_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
                               ViommuMapFlags flags);
 int viommui_iommufd_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);
+int viommui_iommufd_table_settle(ViommuiTable *table);
 guint64 viommui_iommufd_table_get_page_sizes(ViommuiTable *table);
 int viommui_iommufd_table_get_last(ViommuiTable *table, guint64 *ret_last);
 guint viommui_iommufd_table_get_available(ViommuiTable *table);

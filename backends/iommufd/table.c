@@ -121,6 +121,13 @@ int viommui_iommufd_table_unmap(ViommuiTable *table, guint64 iova, guint64 size)
     return 0;
 }
 
+/* An IOAS is one, whoever is attached. */
+int viommui_iommufd_table_settle(ViommuiTable *table)
+{
+    (void)table;
+    return 0;
+}
+
 /* The kernel tells no more than what it wants addresses aligned to. */
 guint64 viommui_iommufd_table_get_page_sizes(ViommuiTable *table)
 {

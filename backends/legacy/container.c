@@ -4,7 +4,8 @@
  *
  * Every change from one view to another passes through BLOCKED, so devices never see a
  * mixture. After a failed call nothing is known, and everything is unmapped before anything
- * else is mapped.
+ * else is mapped. A container that is not known keeps its view, and is to have it again, or
+ * is leaving it.
  *
  * Up the path: view.c, device.c. Down the path: the seam.
  */
@@ -35,21 +36,30 @@ static int unmap_all(ViommuiLegacyContainer *container)
     return ret < 0 ? ret : unmap(container, half, half, 0);
 }
 
+int viommui_legacy_container_empty(ViommuiLegacyContainer *container)
+{
+    int ret = unmap_all(container);
+
+    container->known = FALSE;
+    if (ret >= 0 && container->view)
+        viommui_legacy_keep_view(container->view);
+    return ret;
+}
+
 int viommui_legacy_container_block(ViommuiLegacyContainer *container)
 {
     int ret;
 
     if (container->known && !container->view)
         return 0;
-    ret = unmap_all(container);
-    container->known = ret >= 0;
+    ret = viommui_legacy_container_empty(container);
+    container->is_leaving = ret < 0;
     if (ret < 0)
         return ret;
-    if (container->view) {
-        viommui_legacy_keep_view(container->view);
+    if (container->view)
         g_ptr_array_remove_fast(container->view->containers, container);
-    }
     container->view = NULL;
+    container->known = TRUE;
     return 0;
 }
 
@@ -67,11 +77,20 @@ static gboolean map_range(gpointer key, gpointer value, gpointer data)
     return mapping->ret < 0;
 }
 
+/* All of the view, of which nothing is mapped. */
+static int map_view(ViommuiLegacyContainer *container)
+{
+    Mapping mapping = {container, 0};
+
+    g_tree_foreach(container->view->ranges, map_range, &mapping);
+    container->known = mapping.ret >= 0;
+    return mapping.ret;
+}
+
 int viommui_legacy_container_show(ViommuiLegacyContainer *container,
                                   ViommuiLegacyView *view)
 {
     gboolean records = view->viommu->tracks_dirty;
-    Mapping mapping = {container, 0};
     int ret;
 
     if (container->known && container->view == view)
@@ -85,10 +104,22 @@ int viommui_legacy_container_show(ViommuiLegacyContainer *container,
         return ret;
     container->view = view;
     g_ptr_array_add(view->containers, container);
-    g_tree_foreach(view->ranges, map_range, &mapping);
-    if (mapping.ret < 0)
+    ret = map_view(container);
+    if (ret < 0)
         viommui_legacy_container_block(container);
-    return mapping.ret;
+    return ret;
+}
+
+int viommui_legacy_container_settle(ViommuiLegacyContainer *container)
+{
+    int ret;
+
+    if (container->known)
+        return 0;
+    if (container->is_leaving || !container->view)
+        return viommui_legacy_container_block(container);
+    ret = viommui_legacy_container_empty(container);
+    return ret < 0 ? ret : map_view(container);
 }
 
 int viommui_legacy_container_map(ViommuiLegacyContainer *container,

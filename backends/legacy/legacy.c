@@ -95,6 +95,7 @@ const ViommuiBackendOps viommui_legacy_ops = {
     .table_free = viommui_legacy_table_free,
     .table_map = viommui_legacy_table_map,
     .table_unmap = viommui_legacy_table_unmap,
+    .table_settle = viommui_legacy_table_settle,
     .table_get_page_sizes = viommui_legacy_table_get_page_sizes,
     .table_get_last = viommui_legacy_table_get_last,
     .table_get_available = viommui_legacy_table_get_available,

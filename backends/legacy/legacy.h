@@ -80,7 +80,8 @@ struct ViommuiLegacyContainer {
     guint n_devices;
     ViommuiLegacyLimits limits;
     ViommuiLegacyView *view; /* NULL: BLOCKED */
-    gboolean known;          /* FALSE: a call failed; parts of the view may be mapped */
+    gboolean known;          /* FALSE: a call failed; anything may be mapped */
+    gboolean is_leaving;     /* not known, and to be BLOCKED */
     gboolean records;        /* what is written */
 };
 
@@ -143,6 +144,10 @@ char *viommui_legacy_limits_describe(const ViommuiLegacyLimits *limits);
 /* --- container.c: 0 or a negated errno --- */
 /* Unmap everything: afterwards it has no view. */
 int viommui_legacy_container_block(ViommuiLegacyContainer *container);
+/* Unmap everything, and keep the view, to be mapped by settle(). */
+int viommui_legacy_container_empty(ViommuiLegacyContainer *container);
+/* Where a call failed before: have it show its view, or be BLOCKED, as it ought to. */
+int viommui_legacy_container_settle(ViommuiLegacyContainer *container);
 /* By way of BLOCKED, where it stays on failure if it can. */
 int viommui_legacy_container_show(ViommuiLegacyContainer *container,
                                   ViommuiLegacyView *view);
@@ -164,10 +169,10 @@ void viommui_legacy_view_init(ViommuiLegacyView *view, ViommuiBackendViommu *vio
 void viommui_legacy_view_clear(ViommuiLegacyView *view);
 /* Map a range in all of these containers that are known, or in none. */
 int viommui_legacy_map_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range);
-/*
- * Unmap it in all of them, or in none. One that is not known, and so is to be BLOCKED, is.
- */
+/* Unmap it in all of them, or in none. In those that are not known, so is all else. */
 int viommui_legacy_unmap_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range);
+/* After either: those that are not known are brought to be. The first failure. */
+int viommui_legacy_settle_everywhere(GPtrArray *containers);
 
 /* --- device.c --- */
 gboolean viommui_legacy_device_open(ViommuiSpace *space, const ViommuiDeviceSource *source,
@@ -194,6 +199,7 @@ void viommui_legacy_table_free(ViommuiTable *table);
 int viommui_legacy_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
                              ViommuMapFlags flags);
 int viommui_legacy_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);
+int viommui_legacy_table_settle(ViommuiTable *table);
 guint64 viommui_legacy_table_get_page_sizes(ViommuiTable *table);
 int viommui_legacy_table_get_last(ViommuiTable *table, guint64 *ret_last);
 guint viommui_legacy_table_get_available(ViommuiTable *table);

@@ -206,8 +206,8 @@ static gboolean map(ViommuiSpace *space, const ViommuiLegacyRange *range, GError
     return ret >= 0;
 }
 
-gboolean viommui_legacy_map(ViommuiSpace *space, const ViommuiMapping *mapping,
-                            GError **error)
+static gboolean add_memory(ViommuiSpace *space, const ViommuiMapping *mapping,
+                           GError **error)
 {
     ViommuiLegacyMemory *memory = memory_new(space, mapping, error);
 
@@ -222,7 +222,24 @@ gboolean viommui_legacy_map(ViommuiSpace *space, const ViommuiMapping *mapping,
     return TRUE;
 }
 
-gboolean viommui_legacy_unmap(ViommuiSpace *space, guint64 gpa, guint64 size,
+/* Whoever cannot be brought to show its view now is with the next change. */
+static void settle(ViommuiSpace *space)
+{
+    g_autoptr(GPtrArray) containers = find_identity(space);
+
+    viommui_legacy_settle_everywhere(containers);
+}
+
+gboolean viommui_legacy_map(ViommuiSpace *space, const ViommuiMapping *mapping,
+                            GError **error)
+{
+    gboolean ok = add_memory(space, mapping, error);
+
+    settle(space);
+    return ok;
+}
+
+static gboolean remove_memory(ViommuiSpace *space, guint64 gpa, guint64 size,
                               GError **error)
 {
     g_autoptr(GPtrArray) containers = find_identity(space);
@@ -248,4 +265,13 @@ gboolean viommui_legacy_unmap(ViommuiSpace *space, guint64 gpa, guint64 size,
     unmap_file(space, memory);
     g_tree_remove(space->memory, &gpa);
     return TRUE;
+}
+
+gboolean viommui_legacy_unmap(ViommuiSpace *space, guint64 gpa, guint64 size,
+                              GError **error)
+{
+    gboolean ok = remove_memory(space, gpa, size, error);
+
+    settle(space);
+    return ok;
 }

@@ -118,6 +118,11 @@ int viommui_legacy_table_unmap(ViommuiTable *table, guint64 iova, guint64 size)
     return 0;
 }
 
+int viommui_legacy_table_settle(ViommuiTable *table)
+{
+    return viommui_legacy_settle_everywhere(table->view.containers);
+}
+
 /* --- limits: its own, and those of all that show it --------------------------------- */
 
 guint64 viommui_legacy_table_get_page_sizes(ViommuiTable *table)

@@ -3,7 +3,7 @@
  * Views: sorted ranges, and having containers follow them.
  *
  * Invariants: ranges do not overlap; a container that is `known` has mapped exactly the
- * ranges of its view.
+ * ranges of its view. One that is not is brought to be by settle_everywhere().
  *
  * Up the path: space.c, viommu.c, table.c. Down the path: container.c.
  */
@@ -75,14 +75,13 @@ void viommui_legacy_view_clear(ViommuiLegacyView *view)
     g_tree_unref(view->ranges);
 }
 
-/* What must not stay: the last resort is to unmap everything. */
+/* What must not stay; where it does, all of the container is in doubt. */
 static void undo(ViommuiLegacyContainer *container, const ViommuiLegacyRange *range)
 {
     for (guint tries = 0; tries < 3; tries++)
         if (viommui_legacy_container_unmap(container, range) >= 0)
             return;
     container->known = FALSE;
-    viommui_legacy_container_block(container);
 }
 
 int viommui_legacy_map_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range)
@@ -93,7 +92,6 @@ int viommui_legacy_map_everywhere(GPtrArray *containers, const ViommuiLegacyRang
 
         if (ret >= 0)
             continue;
-        /* Backwards, for one that is blocked leaves the array. */
         while (i-- > 0) {
             container = containers->pdata[i];
             if (container->known)
@@ -104,32 +102,41 @@ int viommui_legacy_map_everywhere(GPtrArray *containers, const ViommuiLegacyRang
     return 0;
 }
 
-/*
- * What could not be unmapped for one stays for all that show it; one that refuses it now
- * sees less. One that was BLOCKED meanwhile has no view.
- */
-static void restore(GPtrArray *containers, guint from, const ViommuiLegacyRange *range)
+/* What could not be unmapped for one stays for all that show it. */
+static void restore(GPtrArray *containers, guint n, const ViommuiLegacyRange *range)
 {
-    for (guint i = from; i < containers->len; i++) {
+    for (guint i = 0; i < n; i++) {
         ViommuiLegacyContainer *container = containers->pdata[i];
 
-        if (container->known && container->view)
-            viommui_legacy_container_map(container, range);
+        if (container->known && viommui_legacy_container_map(container, range) < 0)
+            container->known = FALSE;
     }
 }
 
 int viommui_legacy_unmap_everywhere(GPtrArray *containers, const ViommuiLegacyRange *range)
 {
-    /* Backwards, for one that is blocked leaves the array. */
-    for (guint i = containers->len; i-- > 0;) {
+    for (guint i = 0; i < containers->len; i++) {
         ViommuiLegacyContainer *container = containers->pdata[i];
         int ret = container->known ? viommui_legacy_container_unmap(container, range)
-                                   : viommui_legacy_container_block(container);
+                                   : viommui_legacy_container_empty(container);
 
         if (ret < 0) {
-            restore(containers, i + 1, range);
+            restore(containers, i, range);
             return ret;
         }
     }
     return 0;
+}
+
+int viommui_legacy_settle_everywhere(GPtrArray *containers)
+{
+    int first = 0;
+
+    /* Backwards, for one that is to be BLOCKED leaves the array. */
+    for (guint i = containers->len; i-- > 0;) {
+        int ret = viommui_legacy_container_settle(containers->pdata[i]);
+
+        first = first < 0 ? first : ret;
+    }
+    return first < 0 ? first : 0;
 }

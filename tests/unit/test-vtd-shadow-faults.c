@@ -172,6 +172,36 @@ static void test_at_large(const ShadowMachineOptions *options)
     sm_clear(&m);
 }
 
+/* Of two containers one does not take a page, and the other does not give it back. */
+static void test_undo_fails(const ShadowMachineOptions *options, gboolean for_long)
+{
+    GuestVtdDomain d;
+    ShadowMachine m;
+
+    if (!init(&m, options, &d, 2))
+        return;
+    sm_map(&m, &d, iova(4), 20, 1, RW);
+    viommu_emulator_fail_call(m.vm.emulator, m.map_call, 2, EFAULT, FALSE);
+    spy_fail(&m.watch.spy, m.unmap_call, 1, EIO, for_long ? G_MAXUINT : 3);
+    tap_ok(sm_flush_page(&m, DID, iova(4)) != for_long,
+           "a page for one of two that cannot be undone: %stold done",
+           for_long ? "not " : "");
+    sm_end_doubtful(&m);
+    tap_ok(m.watch.spy.hit && (for_long || is_told(&m, 0, VTDM_F_PAGE_ACCESS, iova(4)) ||
+                               is_told(&m, 0, VTDM_F_PAGE_ACCESS, iova(4))),
+           "... which failed, and the guest knows");
+    if (!for_long)
+        tap_ok(sm_see(&m, 0, iova(0)).rights && sm_see(&m, 1, iova(3)).rights,
+               "... and both have the others");
+    spy_fail_none(&m.watch.spy);
+    vtdm_clear_queue_errors(&m.vm);
+    vtdm_drain_faults(&m.vm);
+    tap_ok(sm_flush_page(&m, DID, iova(4)) && sm_end(&m), "asked again, both have it");
+    sm_map(&m, &d, iova(4), 0, 1, 0);
+    tap_ok(sm_flush_page(&m, DID, iova(4)) && sm_end(&m), "taken back, neither has");
+    sm_clear(&m);
+}
+
 /* --- a copy that cannot be made, or attached --------------------------------------------
  */
 
@@ -609,6 +639,10 @@ int main(void)
         if (!is_legacy(one))
             test_unmap_fails(three, 1, 1000, TRUE);
         test_at_large(three);
+        if (is_legacy(one)) {
+            test_undo_fails(two, FALSE);
+            test_undo_fails(two, TRUE);
+        }
         if (!is_legacy(one)) {
             test_new_fails(one, IOMMU_IOAS_ALLOC, ENOMEM);
             test_new_fails(one, IOMMU_HWPT_ALLOC, EOPNOTSUPP);
