@@ -249,20 +249,10 @@ ViommuResult viommui_backend_table_settle(ViommuiHostViommu *hv, ViommuiTable *t
                : VIOMMU_OK;
 }
 
-guint64 viommui_backend_table_get_page_sizes(ViommuiHostViommu *hv, ViommuiTable *table)
-{
-    return hv->host->ops->table_get_page_sizes(table);
-}
-
 guint64 viommui_backend_table_get_last(ViommuiHostViommu *hv, ViommuiTable *table)
 {
     guint64 last = G_MAXUINT64;
 
     hv->host->ops->table_get_last(table, &last);
     return last;
-}
-
-guint viommui_backend_table_get_available(ViommuiHostViommu *hv, ViommuiTable *table)
-{
-    return hv->host->ops->table_get_available(table);
 }

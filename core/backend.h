@@ -272,15 +272,8 @@ typedef struct {
      * afterwards they have just that. On failure they may not, and are to be detached.
      */
     int (*table_settle)(ViommuiTable *table);
-    /*
-     * The page sizes of the table, bit n for 2^n bytes: iova, gpa and size of a mapping are
-     * multiples of the smallest. As far as the devices attached so far tell.
-     */
-    guint64 (*table_get_page_sizes)(ViommuiTable *table);
     /* The last IOVA that can be mapped, as far as the devices attached so far tell. */
     int (*table_get_last)(ViommuiTable *table, guint64 *ret_last);
-    /* How many more mappings fit; G_MAXUINT: as many as there is memory for. */
-    guint (*table_get_available)(ViommuiTable *table);
 
     /* The class of a data-path failure (err > 0). */
     ViommuResult (*classify)(ViommuiCall call, int err);

@@ -231,10 +231,8 @@ ViommuResult viommui_backend_table_map(ViommuiHostViommu *hv, ViommuiTable *tabl
 ViommuResult viommui_backend_table_unmap(ViommuiHostViommu *hv, ViommuiTable *table,
                                          guint64 iova, guint64 size);
 ViommuResult viommui_backend_table_settle(ViommuiHostViommu *hv, ViommuiTable *table);
-guint64 viommui_backend_table_get_page_sizes(ViommuiHostViommu *hv, ViommuiTable *table);
 /* G_MAXUINT64 where the host does not say: it then refuses what it cannot map. */
 guint64 viommui_backend_table_get_last(ViommuiHostViommu *hv, ViommuiTable *table);
-guint viommui_backend_table_get_available(ViommuiHostViommu *hv, ViommuiTable *table);
 
 /* --- trace.c --- */
 void viommui_trace_slow(ViommuHost *host, ViommuHostDevice *device, ViommuTracePoint point,

@@ -146,8 +146,6 @@ const ViommuiBackendOps viommui_iommufd_ops = {
     .table_map = viommui_iommufd_table_map,
     .table_unmap = viommui_iommufd_table_unmap,
     .table_settle = viommui_iommufd_table_settle,
-    .table_get_page_sizes = viommui_iommufd_table_get_page_sizes,
     .table_get_last = viommui_iommufd_table_get_last,
-    .table_get_available = viommui_iommufd_table_get_available,
     .classify = viommui_iommufd_classify,
 };

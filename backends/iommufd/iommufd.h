@@ -151,9 +151,7 @@ int viommui_iommufd_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, gu
                               ViommuMapFlags flags);
 int viommui_iommufd_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);
 int viommui_iommufd_table_settle(ViommuiTable *table);
-guint64 viommui_iommufd_table_get_page_sizes(ViommuiTable *table);
 int viommui_iommufd_table_get_last(ViommuiTable *table, guint64 *ret_last);
-guint viommui_iommufd_table_get_available(ViommuiTable *table);
 
 /* --- dirty.c --- */
 gboolean viommui_iommufd_can_track_dirty(ViommuiBackendViommu *viommu);

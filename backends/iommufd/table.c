@@ -128,25 +128,10 @@ int viommui_iommufd_table_settle(ViommuiTable *table)
     return 0;
 }
 
-/* The kernel tells no more than what it wants addresses aligned to. */
-guint64 viommui_iommufd_table_get_page_sizes(ViommuiTable *table)
-{
-    guint64 last, alignment = 4096;
-
-    viommui_iommufd_ioas_get_limits(table->viommu->space, table->ioas, &last, &alignment);
-    return ~(alignment - 1);
-}
-
 int viommui_iommufd_table_get_last(ViommuiTable *table, guint64 *ret_last)
 {
     guint64 alignment;
 
     return viommui_iommufd_ioas_get_limits(table->viommu->space, table->ioas, ret_last,
                                            &alignment);
-}
-
-guint viommui_iommufd_table_get_available(ViommuiTable *table)
-{
-    (void)table;
-    return G_MAXUINT;
 }

@@ -200,9 +200,7 @@ int viommui_legacy_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, gui
                              ViommuMapFlags flags);
 int viommui_legacy_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);
 int viommui_legacy_table_settle(ViommuiTable *table);
-guint64 viommui_legacy_table_get_page_sizes(ViommuiTable *table);
 int viommui_legacy_table_get_last(ViommuiTable *table, guint64 *ret_last);
-guint viommui_legacy_table_get_available(ViommuiTable *table);
 
 /* --- dirty.c --- */
 gboolean viommui_legacy_can_track_dirty(ViommuiBackendViommu *viommu);

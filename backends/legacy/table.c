@@ -66,6 +66,19 @@ static int find_memory(ViommuiTable *table, ViommuiLegacyRange *range, guint64 g
     return 0;
 }
 
+/* One more mapping fits, into each that shows it. */
+static gboolean has_room(ViommuiTable *table)
+{
+    guint n = table->limits.n_mappings;
+
+    for (guint i = 0; i < table->view.containers->len; i++) {
+        const ViommuiLegacyContainer *container = table->view.containers->pdata[i];
+
+        n = MIN(n, container->limits.n_mappings);
+    }
+    return n == G_MAXUINT || (guint)g_tree_nnodes(table->view.ranges) < n;
+}
+
 static int check_range(ViommuiTable *table, const ViommuiLegacyRange *range, guint64 gpa)
 {
     guint64 unit = viommui_legacy_limits_get_page_size(&table->limits);
@@ -79,7 +92,7 @@ static int check_range(ViommuiTable *table, const ViommuiLegacyRange *range, gui
         return -EINVAL;
     if (viommui_legacy_ranges_overlap(table->view.ranges, range->iova, range->size))
         return -EEXIST;
-    return viommui_legacy_table_get_available(table) ? 0 : -ENOSPC;
+    return has_room(table) ? 0 : -ENOSPC;
 }
 
 int viommui_legacy_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
@@ -123,20 +136,7 @@ int viommui_legacy_table_settle(ViommuiTable *table)
     return viommui_legacy_settle_everywhere(table->view.containers);
 }
 
-/* --- limits: its own, and those of all that show it --------------------------------- */
-
-guint64 viommui_legacy_table_get_page_sizes(ViommuiTable *table)
-{
-    guint64 sizes = table->limits.page_sizes;
-
-    for (guint i = 0; i < table->view.containers->len; i++) {
-        const ViommuiLegacyContainer *container = table->view.containers->pdata[i];
-
-        sizes &= container->limits.page_sizes;
-    }
-    return sizes;
-}
-
+/* Its own, and those of all that show it. */
 int viommui_legacy_table_get_last(ViommuiTable *table, guint64 *ret_last)
 {
     guint64 last = viommui_legacy_limits_get_last(&table->limits);
@@ -148,17 +148,4 @@ int viommui_legacy_table_get_last(ViommuiTable *table, guint64 *ret_last)
     }
     *ret_last = last;
     return 0;
-}
-
-guint viommui_legacy_table_get_available(ViommuiTable *table)
-{
-    guint used = (guint)g_tree_nnodes(table->view.ranges);
-    guint n = table->limits.n_mappings;
-
-    for (guint i = 0; i < table->view.containers->len; i++) {
-        const ViommuiLegacyContainer *container = table->view.containers->pdata[i];
-
-        n = MIN(n, container->limits.n_mappings);
-    }
-    return n == G_MAXUINT ? n : n - MIN(n, used);
 }

@@ -69,15 +69,12 @@ static void test_number(void)
     start(&r, NULL, &less);
     viommu_host_map(r.host, REACH_BASE, REACH_SIZE, r.ram, REACH_RW, NULL);
     viommui_backend_table_new(r.hv, r.devices[0], &table, &hwpt);
-    tap_is(viommui_backend_table_get_available(r.hv, table), 3,
-           "three mappings can be had");
     for (guint i = 0; i < 3; i++) {
         if (i == 1)
             reach_attach(&r, 0, hwpt);
         tap_is(viommui_backend_table_map(r.hv, table, IOVA + i * REACH_PAGE, reach_gpa(i),
                                          REACH_PAGE, REACH_RW),
-               VIOMMU_OK, "one");
-        tap_is(viommui_backend_table_get_available(r.hv, table), 2 - i, "... less");
+               VIOMMU_OK, "one of three mappings");
     }
     tap_is(viommui_backend_table_map(r.hv, table, IOVA + 3 * REACH_PAGE, reach_gpa(3),
                                      REACH_PAGE, REACH_RW),
@@ -85,15 +82,16 @@ static void test_number(void)
     tap_has(r.refusal, g_strerror(ENOSPC), "... as is said");
     tap_is(reach_reads(&r, 0, IOVA + 3 * REACH_PAGE), -EFAULT, "... nor is it seen");
     viommui_backend_table_unmap(r.hv, table, IOVA, REACH_PAGE);
-    tap_is(viommui_backend_table_get_available(r.hv, table), 1, "one is given back");
     tap_is(viommui_backend_table_map(r.hv, table, IOVA + 3 * REACH_PAGE, reach_gpa(3),
                                      REACH_PAGE, REACH_RW),
-           VIOMMU_OK, "... and had again");
+           VIOMMU_OK, "... but when one was given back");
     tap_is(reach_reads(&r, 0, IOVA + 3 * REACH_PAGE), 3, "... and seen");
     r.devices[1] = viommu_host_device_new_from_bdf(r.host, r.bdfs[1], NULL);
     viommui_backend_table_new(r.hv, r.devices[1], &other, &other_hwpt);
-    tap_is(viommui_backend_table_get_available(r.hv, other), 3,
-           "another table's three are those that are in use now");
+    for (guint i = 0; i < 4; i++)
+        tap_is(viommui_backend_table_map(r.hv, other, IOVA + i * REACH_PAGE, reach_gpa(i),
+                                         REACH_PAGE, REACH_RW),
+               i < 3 ? VIOMMU_OK : VIOMMU_TRANSIENT, "another table has three of its own");
     viommui_backend_table_free(r.hv, other, other_hwpt);
     reach_detach(&r, 0);
     viommui_backend_table_free(r.hv, table, hwpt);
@@ -111,12 +109,9 @@ static void test_no_number(const char *container, gboolean no_caps)
     start(&r, container, &less);
     viommu_host_map(r.host, REACH_BASE, REACH_SIZE, r.ram, REACH_RW, NULL);
     viommui_backend_table_new(r.hv, r.devices[0], &table, &hwpt);
-    tap_is(viommui_backend_table_get_available(r.hv, table), G_MAXUINT,
-           "%s%s: there is no end of mappings", container, no_caps ? ", older" : "");
     last = viommui_backend_table_get_last(r.hv, table);
-    tap_is(last == G_MAXUINT64, no_caps, "... but of addresses there may be");
-    tap_is((gint64)viommui_backend_table_get_page_sizes(r.hv, table) & 0xffff,
-           no_caps ? 0xf000 : 0x1000, "... and of page sizes");
+    tap_is(last == G_MAXUINT64, no_caps, "%s%s: whether there is an end of addresses",
+           container, no_caps ? ", older" : "");
     reach_attach(&r, 0, hwpt);
     tap_is(viommui_backend_table_map(r.hv, table, MSI, reach_gpa(3), REACH_PAGE, REACH_RW),
            VIOMMU_GUEST_INVALID, "what is not told is refused by the kernel");
@@ -153,10 +148,8 @@ static void test_units(void)
     tap_ok(viommu_host_map(r.host, REACH_BASE, 0x40000, memory, REACH_RW, NULL),
            "... but whole ones");
     viommui_backend_table_new(r.hv, r.devices[0], &table, &hwpt);
-    tap_is((gint64)viommui_backend_table_get_page_sizes(r.hv, table), 1 << 16 | 1 << 21,
-           "a table's sizes are those");
     tap_is(viommui_backend_table_map(r.hv, table, IOVA, REACH_BASE, 0x8000, REACH_RW),
-           VIOMMU_GUEST_INVALID, "... it has no half ones");
+           VIOMMU_GUEST_INVALID, "a table has no half ones either");
     tap_is(viommui_backend_table_map(r.hv, table, IOVA, REACH_BASE, 0x10000, REACH_RW),
            VIOMMU_OK, "... but whole ones");
     viommui_backend_table_free(r.hv, table, hwpt);
