@@ -130,11 +130,11 @@ static char *link_target(ViommuEmulator *emulator, const char *path)
     gint64 number;
     EmuFd *file;
 
-    if (device) {
-        return g_str_equal(rest, "/iommu_group")
-                   ? g_strdup_printf("../../../../kernel/iommu_groups/%d",
-                                     device->group->number)
-                   : NULL;
+    if (device && g_str_equal(rest, "/iommu_group")) {
+        return g_strdup_printf("../../../../kernel/iommu_groups/%d", device->group->number);
+    }
+    if (device && g_str_equal(rest, "/driver") && !device->gone) {
+        return g_strdup("../../../../bus/pci/drivers/vfio-pci");
     }
     number = split_number(path, VFIO_CLASS "vfio", &rest);
     if (number >= 0 && number < emulator->devices->len && g_str_equal(rest, "/device")) {

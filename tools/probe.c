@@ -14,6 +14,7 @@
 #include "json.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <viommu-emulator/emulator.h>
 #include <viommu/viommu.h>
 #ifdef HAVE_INTEL
@@ -244,20 +245,28 @@ static gint compare(gconstpointer a, gconstpointer b)
     return g_strcmp0(*(char *const *)a, *(char *const *)b);
 }
 
-/* Those bound to VFIO: with a cdev, or whose driver is named so. */
+/* Its driver is one of VFIO's: vfio-pci, or a variant, which has the word in its name. */
+static gboolean is_bound_to_vfio(const ViommuSeam *seam, const char *bdf)
+{
+    g_autofree char *path = g_strdup_printf("/sys/bus/pci/devices/%s/driver", bdf);
+    char target[4096];
+    g_autofree char *driver = NULL;
+
+    if (seam->ops->read_link(seam->data, path, target, sizeof target) < 0)
+        return FALSE;
+    driver = g_path_get_basename(target);
+    return strstr(driver, "vfio") != NULL;
+}
+
 static char **find_devices(const ViommuSeam *seam)
 {
     GPtrArray *found = g_ptr_array_new();
     g_auto(GStrv) all = NULL;
 
     seam->ops->list_dir(seam->data, "/sys/bus/pci/devices", &all);
-    for (gsize i = 0; all && all[i]; i++) {
-        g_autofree char *path = g_strdup_printf("/sys/bus/pci/devices/%s/vfio-dev", all[i]);
-        g_auto(GStrv) cdevs = NULL;
-
-        if (seam->ops->list_dir(seam->data, path, &cdevs) >= 0 && cdevs[0])
+    for (gsize i = 0; all && all[i]; i++)
+        if (is_bound_to_vfio(seam, all[i]))
             g_ptr_array_add(found, g_strdup(all[i]));
-    }
     g_ptr_array_sort(found, compare);
     g_ptr_array_add(found, NULL);
     return (char **)g_ptr_array_free(found, FALSE);
@@ -282,14 +291,35 @@ static ViommuEmulator *make_emulator(void)
     return emulator;
 }
 
+/* By the backend that is asked for; else by the first that the host has. */
+static ViommuHost *open_host(const Options *options, const ViommuSeam *seam,
+                             const char **ret_backend, GError **error)
+{
+    const char *asked[] = {options->backend, NULL};
+    const char *const *names = options->backend ? asked : viommu_backend_names();
+    ViommuHost *host = NULL;
+
+    for (gsize i = 0; names[i] && !host; i++) {
+        const ViommuHostConfig config = {.backend = names[i], .seam = seam, .iommufd = -1};
+
+        g_clear_error(error);
+        *ret_backend = names[i];
+        host = viommu_host_new(&config, error);
+        if (!host && names[i + 1])
+            fprintf(stderr, "viommu probe: %s\n", (*error)->message);
+    }
+    if (host)
+        g_clear_error(error);
+    return host;
+}
+
 static int probe_all(const Options *options, const ViommuSeam *seam)
 {
-    const ViommuHostConfig config = {
-        .backend = options->backend, .seam = seam, .iommufd = -1};
     g_auto(GStrv) found = options->devices ? NULL : find_devices(seam);
     char **devices = options->devices ? options->devices : found;
     g_autoptr(GError) error = NULL;
-    ViommuHost *host = viommu_host_new(&config, &error);
+    const char *backend;
+    ViommuHost *host = open_host(options, seam, &backend, &error);
     gboolean ok = TRUE;
 
     if (!host) {
@@ -297,9 +327,10 @@ static int probe_all(const Options *options, const ViommuSeam *seam)
         return 1;
     }
     if (options->json)
-        fputs("{\n  \"devices\": [", stdout);
-    else if (!devices[0])
-        puts("no device is bound to a VFIO driver");
+        printf("{\n  \"backend\": \"%s\",\n  \"devices\": [", backend);
+    else
+        printf("backend %s%s\n", backend,
+               devices[0] ? "" : ": no device is bound to a VFIO driver");
     for (gsize i = 0; devices[i]; i++)
         ok &= probe(options, host, devices[i], i == 0);
     if (options->json)
@@ -314,7 +345,8 @@ int command_probe(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"json", 'j', 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL},
         {"backend", 'b', 0, G_OPTION_ARG_STRING, &options.backend,
-         "How to reach the kernel (viommu --version lists them)", "NAME"},
+         "How to reach the kernel (default: the first of viommu --version that it has)",
+         "NAME"},
         {"device", 'd', 0, G_OPTION_ARG_STRING_ARRAY, &options.devices,
          "A PCI address; may be repeated. Without: all that are bound to VFIO", "BDF"},
         {"emulator", 'e', 0, G_OPTION_ARG_NONE, &options.emulator,

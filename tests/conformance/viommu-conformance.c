@@ -215,6 +215,8 @@ static char **arguments_of(const Run *run, const ConformanceRow *row)
                             NULL);
     if (g_str_equal(row->host, "iommufd-no-nesting"))
         g_strv_builder_add_many(builder, "--emulate", "vtd-no-nesting", NULL);
+    if (g_str_equal(row->host, "legacy-compat"))
+        g_strv_builder_add_many(builder, "--container", "/dev/iommu", NULL);
     for (char **bdf = run->options->devices; bdf && *bdf; bdf++)
         g_strv_builder_add_many(builder, "--device", *bdf, NULL);
     return g_strv_builder_end(builder);

@@ -68,7 +68,7 @@ void target_init_vtd(Target *target, const ViommuEmulatorVtdConfig *units, guint
 
 static gboolean usage(const char *program)
 {
-    printf("Bail out! usage: %s [--backend NAME] [--device BDF... | "
+    printf("Bail out! usage: %s [--backend NAME] [--container PATH] [--device BDF... | "
            "--emulate smmuv3|vtd[-pasid|-no-nesting]]\n",
            program);
     return FALSE;
@@ -94,6 +94,8 @@ gboolean target_init_default(Target *target, int argc, char **argv, guint n_devi
             iommu = argv[i + 1];
         } else if (g_str_equal(argv[i], "--backend")) {
             target->backend = argv[i + 1];
+        } else if (g_str_equal(argv[i], "--container")) {
+            target->container = argv[i + 1];
         } else {
             return usage(argv[0]);
         }
@@ -115,6 +117,7 @@ ViommuHostConfig target_host_config(const Target *target)
     ViommuHostConfig config = VIOMMU_HOST_CONFIG_INIT;
 
     config.backend = target->backend;
+    config.container = target->container;
     config.seam = target->seam;
     return config;
 }

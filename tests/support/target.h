@@ -13,13 +13,15 @@
  * runs under (--device may be given again for a second device). The emulator has an
  * SMMUv3, or with --emulate vtd a VT-d unit; smmuv3-pasid and vtd-pasid are those with
  * devices that have PASIDs, vtd-no-nesting one that cannot nest. Either is reached through
- * a spy, and by the library's default backend or that of --backend NAME.
+ * a spy, and by the library's default backend or that of --backend NAME; --container PATH
+ * is for backend "legacy".
  */
 typedef struct {
     ViommuEmulator *emulator; /* NULL: a real kernel */
     Spy spy;
     const ViommuSeam *seam; /* the spy's */
     const char *backend;    /* NULL: the default */
+    const char *container;  /* NULL: the default */
     char *bdfs[4];          /* NULL-terminated */
     char *first[2];         /* the first of them alone, NULL-terminated */
     int event_timeout_ms;
