@@ -28,6 +28,7 @@ struct ViommuiShadow {
     ViommuiTable *table;
     ViommuiShadowSource source; /* no walk: it is not wanted any more */
     GTree *mappings;            /* IOVA of ViommuiShadowEntry -> the same */
+    GArray *reserved;           /* ViommuReservedRegion: whole pages, never mapped */
     guint64 limit;              /* the last IOVA that the host can map */
     gboolean lacks;             /* something that the guest maps could not be had */
 };
@@ -158,6 +159,57 @@ static void fail_no_memory(Gathering *gathering, const ViommuiShadowEntry *piece
                        piece->iova, piece->gpa);
 }
 
+/* The first region of those that reach into a piece, or NULL. */
+static const ViommuReservedRegion *find_reserved(const ViommuiShadow *shadow,
+                                                 const ViommuiShadowEntry *piece)
+{
+    const ViommuReservedRegion *first = NULL;
+
+    for (guint i = 0; i < shadow->reserved->len; i++) {
+        const ViommuReservedRegion *region =
+            &g_array_index(shadow->reserved, ViommuReservedRegion, i);
+
+        if (region->start <= last_of(piece) && region->last >= piece->iova &&
+            (!first || region->start < first->start))
+            first = region;
+    }
+    return first;
+}
+
+static void fail_reserved(Gathering *gathering, guint64 iova,
+                          const ViommuReservedRegion *region)
+{
+    if (fail(gathering, iova, VIOMMU_UNSUPPORTED))
+        viommui_refuse(gathering->shadow->host, NULL, VIOMMU_UNSUPPORTED,
+                       "IOVA 0x%" G_GINT64_MODIFIER "x is in 0x%" G_GINT64_MODIFIER
+                       "x-0x%" G_GINT64_MODIFIER "x, which a device reserves",
+                       iova, region->start, region->last);
+}
+
+/* What lies between reserved regions. FALSE: there are too many pieces. */
+static gboolean add_unreserved(Gathering *gathering, const ViommuiShadowEntry *piece,
+                               gboolean may_join)
+{
+    ViommuiShadowEntry rest = *piece;
+    const ViommuReservedRegion *region;
+
+    while ((region = find_reserved(gathering->shadow, &rest))) {
+        guint64 before = region->start > rest.iova ? region->start - rest.iova : 0;
+        ViommuiShadowEntry part = rest;
+
+        part.size = before;
+        if (before && !add_piece(gathering, &part, may_join))
+            return FALSE;
+        fail_reserved(gathering, rest.iova + before, region);
+        if (region->last >= last_of(&rest))
+            return TRUE;
+        rest.size = last_of(&rest) - region->last;
+        rest.gpa += region->last + 1 - rest.iova;
+        rest.iova = region->last + 1;
+    }
+    return add_piece(gathering, &rest, may_join);
+}
+
 /* Cut at the ends of the VMM's mappings of guest memory; what lies between is no memory. */
 static gboolean cut(Gathering *gathering, const ViommuiShadowEntry *entry)
 {
@@ -179,7 +231,7 @@ static gboolean cut(Gathering *gathering, const ViommuiShadowEntry *entry)
             /* Other memory in its place may allow more. */
             if (!piece.flags)
                 shadow->lacks = TRUE;
-            else if (!add_piece(gathering, &piece, gpa != memory->gpa))
+            else if (!add_unreserved(gathering, &piece, gpa != memory->gpa))
                 return FALSE;
         }
         done += size;
@@ -439,6 +491,37 @@ gboolean viommui_shadows_drop_memory(ViommuHost *host, guint64 gpa, guint64 size
 /* --- life -------------------------------------------------------------------------------
  */
 
+static gboolean is_left_out(const ViommuiShadow *shadow, const ViommuReservedRegion *region)
+{
+    for (guint i = 0; i < shadow->reserved->len; i++) {
+        const ViommuReservedRegion *other =
+            &g_array_index(shadow->reserved, ViommuReservedRegion, i);
+
+        if (region->start >= other->start && region->last <= other->last)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+ViommuResult viommui_shadow_admit(ViommuiShadow *shadow, ViommuHostDevice *device)
+{
+    enum { PAGE = 4096 };
+    ViommuResult result = VIOMMU_OK;
+
+    for (gsize i = 0; i < device->info.n_reserved && result == VIOMMU_OK; i++) {
+        ViommuReservedRegion region = device->info.reserved[i];
+
+        region.start &= ~(guint64)(PAGE - 1);
+        region.last |= PAGE - 1;
+        if (is_left_out(shadow, &region))
+            continue;
+        g_array_append_val(shadow->reserved, region);
+        if (g_tree_nnodes(shadow->mappings))
+            result = viommui_shadow_sync(shadow, region.start, region.last);
+    }
+    return result;
+}
+
 ViommuResult viommui_shadow_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
                                 const ViommuiShadowSource *source,
                                 ViommuiShadow **ret_shadow)
@@ -456,6 +539,8 @@ ViommuResult viommui_shadow_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
     shadow->source = *source;
     shadow->limit = viommui_backend_table_get_last(hv, shadow->table);
     shadow->mappings = g_tree_new_full(compare_iova, NULL, NULL, g_free);
+    shadow->reserved = g_array_new(FALSE, FALSE, sizeof(ViommuReservedRegion));
+    viommui_shadow_admit(shadow, device);
     shadow->config = viommui_config_new_for_shadow(hv, shadow, hwpt);
     g_ptr_array_add(hv->host->shadows, shadow);
     *ret_shadow = shadow;
@@ -473,6 +558,7 @@ void viommui_shadow_destroy(ViommuiShadow *shadow)
     g_ptr_array_remove_fast(shadow->host->shadows, shadow);
     viommui_backend_table_free(shadow->viommu, shadow->table, shadow->config->hwpt);
     g_tree_unref(shadow->mappings);
+    g_array_unref(shadow->reserved);
     g_free(shadow);
 }
 

@@ -38,16 +38,16 @@ typedef struct {
                      void *visit_data, void *user_data);
     /*
      * Something that the table maps cannot be had: GUEST_INVALID, it is no guest memory;
-     * UNSUPPORTED, the host has no such address; others as the host failed. Once for each
-     * sync; the trace has the words.
+     * UNSUPPORTED, the host has no such address, or a device reserves it; others as the
+     * host failed. Once for each sync; the trace has the words.
      */
     void (*failed)(guint64 iova, ViommuResult result, void *user_data);
     void *user_data;
 } ViommuiShadowSource;
 
 /*
- * An empty one, for devices behind this host vIOMMU; `device` is one that is about to use
- * it. The source is copied.
+ * An empty one, for devices behind this host vIOMMU; `device` is admitted. The source is
+ * copied.
  */
 ViommuResult viommui_shadow_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
                                 const ViommuiShadowSource *source,
@@ -57,6 +57,12 @@ ViommuResult viommui_shadow_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
  * may be attached to it. Accepts NULL.
  */
 void viommui_shadow_free(ViommuiShadow *shadow);
+
+/*
+ * This device is about to use it too: what it reserves cannot be had any more, of which the
+ * source is told where the table maps it. A failure is that of a sync.
+ */
+ViommuResult viommui_shadow_admit(ViommuiShadow *shadow, ViommuHostDevice *device);
 
 /*
  * Make the copy equal to the table: what is not granted any more goes before what is new

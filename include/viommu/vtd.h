@@ -57,7 +57,11 @@ typedef struct {
     ViommuSwitch coherent;      /* ECAP.C and SMPWCS; wholly emulated: AUTO is on */
     int pasid_bits;             /* ECAP.PASID and PSS, 1 to 20; 0: none; -1: AUTO */
     guint domain_bits;          /* CAP.ND: 4, 6, ... 16; 0: 16 */
-    /* CAP.MGAW, SAGAW and guest-physical: 39, 48, 57; 0: what the host maps, 39 to 48. */
+    /*
+     * CAP.MGAW, SAGAW and guest-physical: 39, 48, 57; 0: what the hosts of the devices map,
+     * 39 to 48. Without one before the guest's first access that is 48, which keeps out
+     * hosts that map less: where one may be plugged later, say 39.
+     */
     guint address_bits;
     guint fault_records; /* CAP.NFR, 1 to 8; 0: 1 */
     guint version;       /* VER: major << 4 | minor; 0: 1.0, which drivers take for any */

@@ -7,6 +7,8 @@
 
 #include "shadow-bench.h"
 
+#include "core/private.h"
+
 #include <errno.h>
 #include <viommu/viommu.h>
 
@@ -364,6 +366,52 @@ static void test_limit(const ShadowBenchOptions *options)
 }
 
 /* A table that cannot be walked to the end grants nothing. */
+/* What devices reserve, which is never whole pages alone, and never mapped. */
+static void test_reserved(const ShadowBenchOptions *options)
+{
+    const ViommuReservedRegion first[] = {{iova(2) + 8, iova(3) + 8, FALSE},
+                                          {iova(6), iova(7) - 1, FALSE}},
+                               second[] = {{iova(6), iova(7) - 1, FALSE},
+                                           {iova(8), iova(9) - 1, FALSE}};
+    ShadowBench b;
+
+    sb_init(&b, options);
+    sb_watch(&b, iova(0), 12);
+    b.devices[0]->info.reserved = first;
+    b.devices[0]->info.n_reserved = G_N_ELEMENTS(first);
+    tap_is(viommui_shadow_admit(b.shadow, b.devices[0]), VIOMMU_OK,
+           "a device that reserves pages 2, 3 and 6");
+    tap_is(sb_attach(&b, 0), VIOMMU_OK, "... is attached");
+    sb_put(&b, iova(0), ram(0), 10 * SB_PAGE, SB_RW);
+    tap_is(sb_sync_all(&b), VIOMMU_OK, "ten pages in a row");
+    tap_ok(sees(&b, 1, ram(1), SB_RW) && sees(&b, 4, ram(4), SB_RW) &&
+               sees(&b, 5, ram(5), SB_RW) && sees(&b, 7, ram(7), SB_RW) &&
+               sees(&b, 9, ram(9), SB_RW),
+           "... are there");
+    tap_ok(sees_nothing(&b, 2) && sees_nothing(&b, 3) && sees_nothing(&b, 6),
+           "... but for those");
+    tap_is(sb_count(&b), 3, "... in three mappings");
+    tap_ok(b.n_failed == 1 && b.failed_iova == iova(2) &&
+               b.failed_result == VIOMMU_UNSUPPORTED,
+           "... the guest is told");
+    tap_ok(g_strrstr(b.refusal, "which a device reserves") != NULL,
+           "... and the VMM, in words");
+    b.devices[1]->info.reserved = second;
+    b.devices[1]->info.n_reserved = G_N_ELEMENTS(second);
+    sb_reset(&b);
+    tap_is(viommui_shadow_admit(b.shadow, b.devices[1]), VIOMMU_OK,
+           "another that reserves page 8 too");
+    tap_ok(sees_nothing(&b, 8) && sees(&b, 7, ram(7), SB_RW) && sees(&b, 9, ram(9), SB_RW),
+           "... which goes");
+    tap_is(sb_attach(&b, 1), VIOMMU_OK, "... before it is attached");
+    sb_reset(&b);
+    tap_is(viommui_shadow_admit(b.shadow, b.devices[1]), VIOMMU_OK, "once more");
+    tap_is(b.n_walks, 0, "... is nothing new");
+    sb_take(&b, 0, G_MAXUINT64);
+    tap_ok(sb_sync_all(&b) == VIOMMU_OK && sb_count(&b) == 0, "all taken back");
+    sb_clear(&b);
+}
+
 static void test_too_large(const ShadowBenchOptions *options)
 {
     ShadowBench b;
@@ -414,8 +462,10 @@ static void test_scattered(const ShadowBenchOptions *options)
 static void test_backend(const ShadowBenchOptions *options)
 {
     ShadowBenchOptions big = *options;
+    ShadowBenchOptions two = *options;
 
     big.big = TRUE;
+    two.n_devices = 2;
     tap_note("backend %s, with %s", options->backend,
              options->second_stage ? "second-stage tables only" : "first-stage tables");
     test_range(options);
@@ -428,6 +478,7 @@ static void test_backend(const ShadowBenchOptions *options)
     test_long_chain(options);
     test_memory(options);
     test_limit(options);
+    test_reserved(&two);
     test_too_large(options);
     test_scattered(options);
 }

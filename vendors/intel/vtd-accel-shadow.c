@@ -150,7 +150,9 @@ ViommuResult viommui_vtd_shadow_attach(ViommuVtdAccel *accel, ViommuiVtdBinding 
     ViommuiVtdBinding former = {.shadow = NULL};
     ViommuResult result = VIOMMU_OK;
 
-    if (!shadow)
+    if (shadow)
+        result = viommui_shadow_admit(shadow->shadow, device);
+    else
         result = prepare(accel, binding, tables, did, &shadow);
     if (shadow && shadow != binding->shadow) {
         former.shadow = binding->shadow;
