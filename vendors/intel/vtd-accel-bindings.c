@@ -370,6 +370,12 @@ static ViommuResult follow_legacy(ViommuVtdAccel *accel, ViommuiVtdBinding *bind
     return result;
 }
 
+/* By the guest's entries; else translation is off, and there is nobody to be told. */
+static gboolean is_guests(const ViommuiVtdBinding *binding)
+{
+    return binding->goal != VIOMMUI_GOAL_IDENTITY || binding->device->context.entry[0];
+}
+
 /* What a context entry alone decides. */
 static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
 {
@@ -382,7 +388,7 @@ static ViommuResult follow_context(ViommuVtdAccel *accel, ViommuiVtdBinding *bin
         set_settled(accel, binding, result == VIOMMU_OK);
         if (result == VIOMMU_OK)
             binding->told = 0;
-        else if (context->entry[0] && /* else translation is off, and nobody to be told */
+        else if (is_guests(binding) &&
                  !viommui_host_device_is_pending(binding->device->device, binding->pasid))
             refuse(accel, binding, context_bytes(binding, bytes), FR_CONTEXT_INVALID,
                    context->fault_disabled, result);
@@ -422,7 +428,8 @@ ViommuResult viommui_vtd_settle(ViommuVtdAccel *accel, ViommuiVtdBinding *bindin
         viommui_host_device_is_contested(binding->device->device, binding->pasid))
         result = VIOMMU_OK;
     /* One that is at large is pending too: to be blocked. */
-    if (viommui_host_device_is_pending(binding->device->device, binding->pasid))
+    if (viommui_host_device_is_pending(binding->device->device, binding->pasid) ||
+        (result != VIOMMU_OK && !is_guests(binding)))
         g_hash_table_add(accel->put_off, binding);
     else
         g_hash_table_remove(accel->put_off, binding);
