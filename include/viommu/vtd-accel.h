@@ -37,7 +37,8 @@ typedef struct {
     ViommuVtdContextKind kind;
     /*
      * BLOCKED: the reason of the fault that the guest is owed (7.1.3), 0: none, as for an
-     * entry that is not present, which blocks silently.
+     * entry that is not present, which blocks silently. PASID_TABLE: not 0, requests without
+     * a PASID are blocked for that reason (RID_PASID), and others are not.
      */
     guint8 fault;
     gboolean fault_disabled; /* FPD: faults that the entry qualifies are not recorded */

@@ -572,9 +572,12 @@ ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *
 /* --- devices ----------------------------------------------------------------------------
  */
 
-static ViommuiGoal goal_of(ViommuVtdContextKind kind)
+/* Of requests without a PASID. */
+static ViommuiGoal goal_of(const ViommuVtdContext *context)
 {
-    switch (kind) {
+    if (context->fault)
+        return VIOMMUI_GOAL_BLOCKED;
+    switch (context->kind) {
     case VIOMMU_VTD_PASS_THROUGH:
         return VIOMMUI_GOAL_IDENTITY;
     case VIOMMU_VTD_SECOND_STAGE:
@@ -594,7 +597,7 @@ ViommuResult viommui_vtd_refresh_device(ViommuVtdAccel *accel, ViommuiVtdDevice 
     if (!accel->blocked)
         accel->config.read_context(device->rid, &context, accel->config.user_data);
     device->context = context;
-    device->rid_binding.goal = goal_of(context.kind);
+    device->rid_binding.goal = goal_of(&context);
     set_table_pasid(accel, &device->rid_binding,
                     context.kind == VIOMMU_VTD_PASID_TABLE ? context.rid_pasid : 0);
     result = viommui_vtd_settle(accel, &device->rid_binding);

@@ -86,12 +86,12 @@ static void read_context(guint16 rid, ViommuVtdContext *ret_context, void *user_
         ret_context->domain_id = entry.did;
         ret_context->table = entry.table;
         ret_context->levels = entry.levels;
-    } else if (entry.rid_pasid >> entry.pasid_bits) {
-        ret_context->fault = FR_SM_RID_PASID;
     } else {
         guint offered = (guint)viommui_field_get(vtd->regs.ecap, ECAP_PSS) + 1;
 
         ret_context->kind = VIOMMU_VTD_PASID_TABLE;
+        if (entry.rid_pasid >> entry.pasid_bits)
+            ret_context->fault = FR_SM_RID_PASID;
         ret_context->rid_pasid = entry.rid_pasid;
         ret_context->page_requests = entry.page_requests;
         if (entry.pasids_enabled)

@@ -281,6 +281,15 @@ static void test_rid_pasid(Rig *r)
     install(r, 0, &vm->domain);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "RID_PASID 0 again");
     tap_ok(reaches(r, PASID, r->page), "... and PASID 5 has its own");
+    vtdm_drain_faults(vm);
+    vtdm_store(vm, at, 0xfffff);
+    vtdm_flush_context(vm, VTDM_RID, 0);
+    tap_ok(vtdm_is_blocked(vm, 0) && vtdm_fault_reason(vm) == VTDM_F_RID_PASID_RANGE,
+           "RID_PASID beyond the directory: requests without a PASID are blocked");
+    tap_ok(reaches(r, PASID, r->page), "... and those with one not");
+    vtdm_store(vm, at, 0);
+    vtdm_flush_context(vm, VTDM_RID, 0);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... until it is in range again");
 }
 
 static void test_end(Rig *r)
