@@ -29,7 +29,6 @@
 #include "tap.h"
 #include "vtd-world.h"
 
-#define BIT(n) (1u << (n))
 enum {
     DEFAULT_STEPS = 500000,
     STEPS_IN_A_LIFE = 25000,

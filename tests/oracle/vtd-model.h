@@ -4,6 +4,9 @@
 
 #include <glib.h>
 
+#define BIT(n)   (1u << (n))
+#define BIT64(n) (1ull << (n))
+
 /*
  * What a guest VT-d unit may answer, when its caches may hold whatever the guest's tables
  * were since the last completed invalidation that covers it (VT-d 6.2, 6.5.2). It knows

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The random guest of the VT-d oracle.
+ * The random guest of the VT-d oracle: its tables, and what it changes in them.
  *
- * Invariants: the model is told of every change as it is made, and of every invalidation
- * when its wait has been seen. Addresses of tables and entries are found once: nothing that
- * is taken out of the tables is lost.
+ * Invariants: the model is told of every change as it is made. Addresses of tables and
+ * entries are found once: nothing that is taken out of the tables is lost.
  *
- * Up: test-vtd-device-oracle.c. Down: vtd-model.c, the machine of tests/support.
+ * Up: test-vtd-device-oracle.c. Down: vtd-orders.c, vtd-model.c, the machine of
+ * tests/support.
  */
-#include "vtd-world.h"
+#include "vtd-orders.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <viommu-emulator/inspect.h>
 
-#define BIT(n)   (1u << (n))
-#define BIT64(n) (1ull << (n))
 enum { P = 1, FPD = 2, BLOCK_SIZE = 0x200000, SM_CONTEXT_WORDS = 4 };
 
 const guint16 world_rids[RIDS] = {VTDM_RID,      VTDM_RID + 8,      VTDM_RID + 16,
@@ -29,7 +27,7 @@ guint world_pick(World *w, guint n)
     return g_rand_int_range(w->random, 0, (gint32)n);
 }
 
-static gboolean one_in(World *w, guint n)
+gboolean world_one_in(World *w, guint n)
 {
     return world_pick(w, n) == 0;
 }
@@ -64,393 +62,14 @@ guint64 world_iova(const World *w, guint page)
     return w->data + (guint64)page * GUEST_PAGE;
 }
 
-static guint16 did_number(int did)
+guint16 world_did(int did)
 {
     return did == NOBODY ? 0 : (guint16)(0x11 + did * 0x101);
 }
 
-static gboolean is_legacy(const World *w)
+gboolean world_is_legacy(const World *w)
 {
     return w->root >= FIRST_LEGACY_ROOT;
-}
-
-/* --- descriptors ------------------------------------------------------------------------
- */
-
-static Order context_order(World *w, guint rid, int did)
-{
-    static const guint8 masks[] = {0, 4, 6, 7};
-    guint how = world_pick(w, 12), fm = one_in(w, 4) ? world_pick(w, 4) : 0;
-    Order order = {.forget = {.what = FORGET_CONTEXTS,
-                              .rids = BIT(RIDS) - 1,
-                              .did = is_legacy(w) && how ? did : ANY}};
-    guint16 number = did_number(did);
-
-    if (how == 0) {
-        order.words[0] = guest_vtd_inv_context(GUEST_CONTEXT_GLOBAL, 0, 0, 0);
-        return order;
-    }
-    if (how == 1) {
-        order.words[0] = guest_vtd_inv_context(GUEST_CONTEXT_DOMAIN, number, 0, 0);
-        return order;
-    }
-    order.words[0] =
-        guest_vtd_inv_context(GUEST_CONTEXT_DEVICE, number, world_rids[rid], fm);
-    order.forget.rids = 0;
-    for (guint r = 0; r < RIDS; r++)
-        if (!((world_rids[r] ^ world_rids[rid]) & ~masks[fm]))
-            order.forget.rids |= BIT(r);
-    return order;
-}
-
-static Order entry_order(World *w, guint pasid, int did)
-{
-    guint how = world_pick(w, 12);
-    guint16 number = did_number(did);
-    Order order = {.forget = {.what = FORGET_ENTRIES, .did = did, .pasid = ANY}};
-
-    if (how == 0) {
-        order.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0);
-        order.forget.did = ANY;
-    } else if (how == 1) {
-        order.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, number, 0);
-    } else {
-        order.words[0] =
-            guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, number, world_pasids[pasid]);
-        order.forget.pasid = (int)pasid;
-    }
-    return order;
-}
-
-static guint32 pages_within(const World *w, guint64 address, guint order)
-{
-    guint64 below = (1ull << (order + 12)) - 1;
-    guint32 pages = 0;
-
-    for (guint p = 0; p < PAGES; p++)
-        if (!((world_iova(w, p) ^ address) & ~below))
-            pages |= BIT(p);
-    return pages;
-}
-
-/* Of a domain: all translations. */
-static Order domain_order(World *w, int did)
-{
-    Order order = {.forget = {.what = FORGET_DOMAIN, .did = did}};
-
-    order.words[0] = guest_vtd_inv_iotlb(GUEST_IOTLB_DOMAIN, did_number(did));
-    if (one_in(w, 3)) {
-        order.words[0] = guest_vtd_inv_iotlb(GUEST_IOTLB_GLOBAL, 0);
-        order.forget.did = ANY;
-    }
-    return order;
-}
-
-/* Of a space: the pages of an address and more, or of a region and more. */
-static Order page_order(World *w, guint space, guint page, gboolean region, gboolean leaf)
-{
-    static const guint8 small[] = {0, 0, 0, 0, 0, 1, 2, 3}, large[] = {9, 9, 9, 10, 18};
-    guint mask = region ? large[world_pick(w, G_N_ELEMENTS(large))]
-                        : small[world_pick(w, G_N_ELEMENTS(small))];
-    Order order = {
-        .forget = {.pages = pages_within(w, world_iova(w, page), mask), .leaf = leaf}};
-
-    order.words[1] = guest_vtd_inv_pages(world_iova(w, page), mask, leaf);
-    if (space < FIRST_SPACES) {
-        order.forget.what = FORGET_FIRST;
-        order.forget.did = (int)(space / PASIDS);
-        order.forget.pasid = (int)(space % PASIDS);
-        order.words[0] =
-            guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_PAGE, did_number(order.forget.did),
-                                      world_pasids[order.forget.pasid]);
-    } else {
-        order.forget.what = FORGET_SECOND;
-        order.forget.did = (int)(space - FIRST_SPACES);
-        order.words[0] =
-            guest_vtd_inv_iotlb(GUEST_IOTLB_PAGE, did_number(order.forget.did));
-    }
-    return order;
-}
-
-static Order space_order(World *w, guint space)
-{
-    int did = (int)(space < FIRST_SPACES ? space / PASIDS : space - FIRST_SPACES);
-    int pasid = (int)(space % PASIDS);
-    Order order = {.forget = {FORGET_FIRST, 0, did, pasid, ALL_PAGES, FALSE}};
-
-    if (space >= FIRST_SPACES || one_in(w, 10))
-        return domain_order(w, did);
-    order.words[0] = guest_vtd_inv_pasid_iotlb(GUEST_PASID_IOTLB_ALL, did_number(did),
-                                               world_pasids[pasid]);
-    return order;
-}
-
-/* Of a device's own cache, of which a guest need not know that it is empty by then. */
-static Order device_order(World *w)
-{
-    guint16 rid = world_rids[world_pick(w, RIDS)];
-    /* Nothing that the model knows of. */
-    Order order = {.forget = {.what = FORGET_CONTEXTS}};
-    guint64 address = world_iova(w, world_pick(w, PAGES));
-
-    if (one_in(w, 2)) {
-        order.words[0] = GUEST_INV_DEVICE_TLB | (guint64)rid << 32;
-        order.words[1] = address;
-    } else {
-        order.words[0] = GUEST_INV_PASID_DEVICE_TLB | (guint64)rid << 16 |
-                         (guint64)world_pasids[world_pick(w, PASIDS)] << 32;
-        order.words[1] = address | one_in(w, 2);
-    }
-    return order;
-}
-
-static gboolean is_for_scalable_mode(const Order *order)
-{
-    guint type = order->words[0] & 0xf;
-
-    return type == GUEST_INV_PASID_IOTLB || type == GUEST_INV_PASID_CACHE ||
-           type == GUEST_INV_PASID_DEVICE_TLB;
-}
-
-static gboolean is_dropped(World *w, const Order *order)
-{
-    gboolean pages = order->forget.what > FORGET_ENTRIES;
-    guint every = pages ? w->drops.pages : w->drops.entries;
-    guint *n = pages ? &w->drops.n_pages : &w->drops.n_entries;
-
-    return every && ++*n % every == 0;
-}
-
-static void send(World *w, Order order)
-{
-    if (is_legacy(w) && is_for_scalable_mode(&order))
-        return;
-    order.dropped = is_dropped(w, &order);
-    g_array_append_val(w->pending, order);
-}
-
-void world_invalidate(World *w)
-{
-    guint how = world_pick(w, 20), page = world_pick(w, PAGES);
-    guint space = one_in(w, 8) ? world_pick(w, SPACES) : world_pick(w, FIRST_SPACES);
-    int did = one_in(w, 20) ? NOBODY : (int)world_pick(w, DIDS);
-
-    if (how < 9)
-        send(w, page_order(w, space, page, one_in(w, 10), one_in(w, 2)));
-    else if (how < 12)
-        send(w, space_order(w, space));
-    else if (how < 16)
-        send(w, entry_order(w, world_pick(w, PASIDS), did));
-    else if (how < 19)
-        send(w, context_order(w, world_pick(w, RIDS), did));
-    else if (vtdm_ecap(&w->vm, VTDM_ECAP_DT, 1))
-        send(w, device_order(w));
-}
-
-void world_invalidate_all(World *w)
-{
-    Order contexts = {
-        .words = {guest_vtd_inv_context(GUEST_CONTEXT_GLOBAL, 0, 0, 0)},
-        .forget = {.what = FORGET_CONTEXTS, .rids = BIT(RIDS) - 1, .did = ANY}};
-    Order entries = {.words = {guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_ALL, 0, 0)},
-                     .forget = {.what = FORGET_ENTRIES, .did = ANY, .pasid = ANY}};
-    Order pages = {.words = {guest_vtd_inv_iotlb(GUEST_IOTLB_GLOBAL, 0)},
-                   .forget = {.what = FORGET_DOMAIN, .did = ANY}};
-
-    send(w, contexts);
-    send(w, entries);
-    send(w, pages);
-}
-
-static int current_did(const Model *model, guint rid, guint pasid)
-{
-    guint context = model->context[rid];
-
-    if (context < CONTEXT_DIR || context >= CONTEXT_PASS)
-        return NOBODY;
-    return model_entry_did(model->entry[(context - CONTEXT_DIR) / 4][pasid]);
-}
-
-void world_invalidate_entries_of(World *w, guint rid)
-{
-    for (guint p = 0; p < PASIDS; p++) {
-        int did = current_did(&w->model, rid, p);
-        Order order = {.forget = {FORGET_ENTRIES, 0, did, (int)p, 0, FALSE}};
-
-        order.words[0] = guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, did_number(did),
-                                                   world_pasids[p]);
-        send(w, order);
-    }
-}
-
-/* --- the queue --------------------------------------------------------------------------
- */
-
-/* With the queue off, what both ways can do goes by registers (11.4.6). FALSE: not done. */
-static gboolean write_order(World *w, const Order *order)
-{
-    VtdMachine *vm = &w->vm;
-    guint at = vtdm_ecap(vm, VTDM_ECAP_IRO, 10) * 16;
-    guint64 word = order->words[0], did = word >> 16 & 0xffff, granularity = word >> 4 & 3;
-    guint reg = VTDM_CCMD;
-
-    if (order->dropped || (word & 0xf) > GUEST_INV_IOTLB)
-        return TRUE;
-    if ((word & 0xf) == GUEST_INV_CONTEXT) {
-        vtdm_set64(vm, reg,
-                   BIT64(63) | granularity << 61 | (word >> 48 & 3) << 32 |
-                       (word >> 32 & 0xffff) << 16 | did);
-    } else {
-        reg = at + 8;
-        vtdm_set64(vm, at, order->words[1]);
-        vtdm_set64(vm, reg, BIT64(63) | granularity << 60 | did << 32);
-    }
-    return !(vtdm_get64(vm, reg) >> 63);
-}
-
-static gboolean send_by_registers(World *w)
-{
-    gboolean done = TRUE;
-
-    vtdm_command(&w->vm, VTDM_QIE, FALSE);
-    for (guint i = 0; i < w->pending->len && done; i++)
-        done = write_order(w, &g_array_index(w->pending, Order, i));
-    vtdm_set_queue(&w->vm, FALSE);
-    return done;
-}
-
-static gboolean send_by_queue(World *w)
-{
-    VtdMachine *vm = &w->vm;
-
-    for (guint i = 0; i < w->pending->len; i++) {
-        const Order *order = &g_array_index(w->pending, Order, i);
-
-        if (!order->dropped)
-            vtdm_queue(vm, order->words[0], order->words[1]);
-    }
-    vtdm_queue_wait(vm);
-    if (vtdm_ring(vm) && vtdm_waited(vm))
-        return TRUE;
-    if (!(vtdm_get(vm, VTDM_FSTS) & VTDM_ITE))
-        world_fail(w, "a descriptor was refused: IQEI %u, %s", vtdm_queue_error(vm),
-                   vm->refusal);
-    vtdm_set(vm, VTDM_FSTS, VTDM_ITE);
-    return FALSE;
-}
-
-gboolean world_ring(World *w)
-{
-    gboolean by_registers = is_legacy(w) && one_in(w, 4);
-
-    for (guint i = 0; i < w->pending->len; i++) {
-        const Order *order = &g_array_index(w->pending, Order, i);
-
-        world_note(w,
-                   "descriptor %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x%s%s",
-                   order->words[0], order->words[1], order->dropped ? " dropped" : "",
-                   by_registers ? " by register" : "");
-    }
-    if (!(by_registers ? send_by_registers(w) : send_by_queue(w)))
-        return FALSE;
-    for (guint i = 0; i < w->pending->len; i++)
-        model_forget(&w->model, &g_array_index(w->pending, Order, i).forget);
-    g_array_set_size(w->pending, 0);
-    return TRUE;
-}
-
-/* --- a tidy guest -----------------------------------------------------------------------
- */
-
-static void tell(World *w, Model *next, Order order)
-{
-    send(w, order);
-    model_forget(next, &order.forget);
-}
-
-/* One of the domain IDs in the mask; what has none is told of by the one it has now. */
-static int pick_did(World *w, guint32 dids, int now)
-{
-    int did = __builtin_ctz(dids);
-
-    return did == NOBODY && now != NOBODY && one_in(w, 2) ? now : did;
-}
-
-static void tell_of_contexts(World *w, Model *next)
-{
-    for (guint r = 0; r < RIDS; r++)
-        while (model_context_is_stale(next, r))
-            tell(w, next,
-                 context_order(w, r,
-                               pick_did(w, model_stale_dids(next, r, NO_PASID),
-                                        model_context_did(next->context[r]))));
-}
-
-static void tell_of_entries(World *w, Model *next)
-{
-    for (guint r = 0; r < RIDS; r++)
-        for (guint p = 0; p < PASIDS; p++)
-            while (model_entry_is_stale(next, r, p))
-                tell(w, next,
-                     entry_order(w, p,
-                                 pick_did(w, model_stale_dids(next, r, (int)p),
-                                          current_did(next, r, p))));
-}
-
-/* The smallest thing that helps: a page, if only that is stale. */
-static void tell_of_pages(World *w, Model *next, guint table, guint page)
-{
-    for (guint s = 0; s < SPACES; s++)
-        if (model_space_is_stale(next, s) &&
-            next->spaces[s].walked[page / REGION_PAGES] & BIT(table))
-            tell(w, next, page_order(w, s, page, one_in(w, 20), one_in(w, 2)));
-}
-
-/* Region by region; or page by page, the first of which takes the descriptor with it. */
-static void tell_of_regions(World *w, Model *next, guint space)
-{
-    for (guint i = 0; i < REGIONS; i++) {
-        guint first = i * REGION_PAGES;
-
-        if (one_in(w, 2)) {
-            tell(w, next, page_order(w, space, first, TRUE, FALSE));
-            continue;
-        }
-        for (guint p = first; p < first + REGION_PAGES; p++)
-            tell(w, next, page_order(w, space, p, FALSE, p > first));
-    }
-}
-
-static void tell_of_spaces(World *w, Model *next)
-{
-    for (guint s = 0; s < SPACES; s++)
-        while (model_space_is_stale(next, s)) {
-            if (one_in(w, 3))
-                tell_of_regions(w, next, s);
-            else
-                tell(w, next, space_order(w, s));
-        }
-}
-
-static Model expected(const World *w)
-{
-    Model next = w->model;
-
-    for (guint i = 0; i < w->pending->len; i++)
-        model_forget(&next, &g_array_index(w->pending, Order, i).forget);
-    return next;
-}
-
-static void tell_of_change(World *w)
-{
-    Model next;
-
-    if (!w->tidy)
-        return;
-    next = expected(w);
-    tell_of_contexts(w, &next);
-    tell_of_entries(w, &next);
-    tell_of_spaces(w, &next);
 }
 
 /* --- pages ------------------------------------------------------------------------------
@@ -465,7 +84,8 @@ static guint64 rights(guint table, gboolean writable)
 
 void world_change_page(World *w)
 {
-    guint t = world_pick(w, one_in(w, 8) ? TABLES : FIRST_TABLES), p = world_pick(w, PAGES);
+    guint t = world_pick(w, world_one_in(w, 8) ? TABLES : FIRST_TABLES),
+          p = world_pick(w, PAGES);
     guint to = world_pick(w, PAGES), how = world_pick(w, 24);
     guint64 word = world_iova(w, to) | rights(t, how > 1);
     guint32 state = how > 1 ? TO_PAGE(to) : READ_ONLY(to);
@@ -484,10 +104,10 @@ void world_change_page(World *w)
     vtdm_store(&w->vm, w->page_at[t][p], word);
     model_set_page(&w->model, t, p, state);
     if (w->tidy) {
-        Model next = expected(w);
+        Model next = orders_expected(w);
 
-        tell_of_pages(w, &next, t, p);
-        tell_of_spaces(w, &next);
+        orders_tell_of_pages(w, &next, t, p);
+        orders_tell_of_spaces(w, &next);
     }
 }
 
@@ -496,7 +116,7 @@ void world_change_region(World *w)
 {
     guint t = world_pick(w, TABLES), i = world_pick(w, REGIONS);
     guint64 at = w->region_at[t][i], base = world_iova(w, i * REGION_PAGES);
-    gboolean writable = !one_in(w, 4);
+    gboolean writable = !world_one_in(w, 4);
     guint32 to[REGION_PAGES];
 
     if (w->region[t][i]) {
@@ -515,7 +135,7 @@ void world_change_region(World *w)
     }
     world_note(w, "region %u of table %u: %s", i, t, w->region[t][i] ? "block" : "table");
     model_set_region(&w->model, t, i, to);
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 /* --- PASID table entries ----------------------------------------------------------------
@@ -564,7 +184,7 @@ static void make_first(World *w, guint64 *words, guint table, guint16 did)
 
 static void make_entry(World *w, guint64 *words, guint entry)
 {
-    guint16 did = did_number(model_entry_did(entry));
+    guint16 did = world_did(model_entry_did(entry));
     GuestVtdDomain domain;
 
     if (entry >= ENTRY_FIRST) {
@@ -576,7 +196,7 @@ static void make_entry(World *w, guint64 *words, guint entry)
     } else if (entry >= ENTRY_PASS) {
         guest_vtd_pasid_pass_through(words, did, vtdm_aw(&w->vm));
     } else {
-        make_first(w, words, world_pick(w, FIRST_TABLES), did_number(0));
+        make_first(w, words, world_pick(w, FIRST_TABLES), world_did(0));
         if (entry == ENTRY_BAD)
             make_bad_entry(w, words);
         else
@@ -590,7 +210,7 @@ static void write_entry(World *w, guint dir, guint pasid, guint entry)
     guint64 at = w->entry_at[dir][pasid];
 
     make_entry(w, words, entry);
-    w->entry_fpd[dir][pasid] = one_in(w, 16);
+    w->entry_fpd[dir][pasid] = world_one_in(w, 16);
     if (w->entry_fpd[dir][pasid])
         words[0] |= FPD;
     vtdm_store(&w->vm, at, 0);
@@ -623,7 +243,7 @@ void world_change_entry(World *w)
     guint dir = world_pick(w, DIRS), pasid = world_pick(w, PASIDS);
 
     write_entry(w, dir, pasid, pick_entry(w, pasid));
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 static void switch_directory(World *w, guint dir)
@@ -637,7 +257,7 @@ static void switch_directory(World *w, guint dir)
     vtdm_store(&w->vm, at, w->is_short[dir] ? 0 : table | P);
     model_set_entry(&w->model, dir, last,
                     w->is_short[dir] ? ENTRY_NONE : w->entries[dir][last]);
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 void world_change_directory(World *w)
@@ -666,7 +286,7 @@ static void make_legacy_context(World *w, guint64 *words, guint context)
                                       ? (context - CONTEXT_SECOND) % SECOND_TABLES
                                       : 0)];
 
-    domain.did = did_number(context >= CONTEXT_PASS ? model_context_did(context) : 0);
+    domain.did = world_did(context >= CONTEXT_PASS ? model_context_did(context) : 0);
     if (context >= CONTEXT_PASS && context < CONTEXT_SECOND)
         guest_vtd_context_pass_through(words, domain.did, vtdm_aw(&w->vm));
     else
@@ -674,7 +294,7 @@ static void make_legacy_context(World *w, guint64 *words, guint context)
     if (context == CONTEXT_NONE)
         words[0] &= ~(guint64)P;
     else if (context == CONTEXT_BAD)
-        words[0] |= one_in(w, 2) ? 3 << 2 /* TT */ : BIT64(5);
+        words[0] |= world_one_in(w, 2) ? 3 << 2 /* TT */ : BIT64(5);
 }
 
 static guint bus_of(guint rid)
@@ -691,7 +311,7 @@ static void write_context(World *w, guint root, guint rid, guint context)
         make_legacy_context(w, words, context);
     else
         make_scalable_context(w, words, context);
-    w->context_fpd[root][rid] = one_in(w, 20);
+    w->context_fpd[root][rid] = world_one_in(w, 20);
     if (w->context_fpd[root][rid])
         words[0] |= FPD;
     for (guint i = legacy ? 2 : SM_CONTEXT_WORDS; i-- > 0;)
@@ -710,8 +330,8 @@ static guint pick_context(World *w, guint root)
     if (how < 2)
         return how ? CONTEXT_NONE : CONTEXT_BAD;
     if (root < FIRST_LEGACY_ROOT)
-        return CONTEXT_DIR + 4 * world_pick(w, DIRS) + (one_in(w, 4) ? 0 : 2) +
-               one_in(w, 4);
+        return CONTEXT_DIR + 4 * world_pick(w, DIRS) + (world_one_in(w, 4) ? 0 : 2) +
+               world_one_in(w, 4);
     if (how < 15)
         return CONTEXT_PASS + did;
     return CONTEXT_SECOND + did * SECOND_TABLES + second;
@@ -720,7 +340,7 @@ static guint pick_context(World *w, guint root)
 void world_change_context(World *w)
 {
     write_context(w, w->root, world_pick(w, RIDS), pick_context(w, w->root));
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 static void switch_bus(World *w, guint bus)
@@ -737,7 +357,7 @@ static void switch_bus(World *w, guint bus)
     for (guint r = 0; r < RIDS; r++)
         if (bus_of(r) == bus)
             model_set_context(&w->model, r, unlinked ? CONTEXT_NONE : w->contexts[root][r]);
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 void world_change_bus(World *w)
@@ -748,10 +368,10 @@ void world_change_bus(World *w)
 void world_restore_tables(World *w)
 {
     for (guint bus = 0; bus < BUSES; bus++)
-        if (w->unlinked[w->root][bus] && one_in(w, 40))
+        if (w->unlinked[w->root][bus] && world_one_in(w, 40))
             switch_bus(w, bus);
     for (guint d = 0; d < DIRS; d++)
-        if (w->is_short[d] && one_in(w, 200))
+        if (w->is_short[d] && world_one_in(w, 200))
             switch_directory(w, d);
 }
 
@@ -787,11 +407,11 @@ void world_change_domain(World *w)
 {
     guint did = world_pick(w, DIDS);
 
-    if (one_in(w, 6))
+    if (world_one_in(w, 6))
         replace_second(w, did, world_pick(w, SECOND_TABLES));
     else
         replace_first(w, did, world_pick(w, PASIDS), world_pick(w, FIRST_TABLES));
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 gboolean world_is_quiet(const World *w, guint rid)
@@ -799,7 +419,7 @@ gboolean world_is_quiet(const World *w, guint rid)
     guint context = w->contexts[w->root][rid];
     gboolean quiet = w->context_fpd[w->root][rid];
 
-    if (is_legacy(w) || context < CONTEXT_DIR)
+    if (world_is_legacy(w) || context < CONTEXT_DIR)
         return quiet;
     for (guint p = 0; p < PASIDS; p++)
         quiet = quiet || w->entry_fpd[(context - CONTEXT_DIR) / 4][p];
@@ -845,7 +465,7 @@ void world_set_root(World *w, guint root)
     world_note(w, "root %u", root);
     vtdm_set_root(&w->vm, w->vm.mode, w->roots[root]);
     use_root(w, root);
-    tell_of_change(w);
+    orders_tell_of_change(w);
 }
 
 /* --- its life ---------------------------------------------------------------------------
@@ -856,7 +476,7 @@ static void make_target(World *w)
 {
     ViommuEmulatorVtdConfig units[3];
     ViommuEmulatorDeviceConfig devices[HOSTS] = {0};
-    gboolean ats = one_in(w, 2);
+    gboolean ats = world_one_in(w, 2);
 
     for (guint i = 0; i < G_N_ELEMENTS(units); i++)
         viommu_emulator_vtd_defaults(&units[i]);
@@ -864,9 +484,9 @@ static void make_target(World *w)
     for (guint i = 0; i < HOSTS; i++)
         devices[i] = (ViommuEmulatorDeviceConfig){.iommu = world_pick(w, 3),
                                                   .iommu_group = -1,
-                                                  .pasid_bits = one_in(w, 4) ? 0 : 8,
-                                                  .ats = ats || one_in(w, 3)};
-    w->is_grouped = one_in(w, 3);
+                                                  .pasid_bits = world_one_in(w, 4) ? 0 : 8,
+                                                  .ats = ats || world_one_in(w, 3)};
+    w->is_grouped = world_one_in(w, 3);
     if (w->is_grouped) {
         devices[HOSTS - 1].iommu = devices[0].iommu;
         devices[HOSTS - 1].iommu_group = devices[0].iommu_group = 7;

@@ -79,12 +79,16 @@ gboolean world_init(World *world, GRand *random, gboolean tidy);
 /* What was wrong, an object that is left on the host too; or NULL. */
 char *world_clear(World *world);
 
-/* A number below n. */
+/* A number below n; whether it is 0. */
 guint world_pick(World *world, guint n);
+gboolean world_one_in(World *world, guint n);
 void world_fail(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* For who looks into a violation: said if VIOMMU_VERBOSE is set. */
 void world_note(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3);
 guint64 world_iova(const World *world, guint page);
+/* As it stands in tables, of a model's number. */
+guint16 world_did(int did);
+gboolean world_is_legacy(const World *world);
 /* Faults of this requester ID need not be recorded. */
 gboolean world_is_quiet(const World *world, guint rid);
 
