@@ -211,10 +211,14 @@ ViommuResult viommui_backend_table_new(ViommuiHostViommu *hv, ViommuHostDevice *
     return result;
 }
 
-void viommui_backend_table_free(ViommuiHostViommu *hv, ViommuiTable *table, guint32 hwpt)
+gboolean viommui_backend_table_free(ViommuiHostViommu *hv, ViommuiTable *table,
+                                    guint32 hwpt)
 {
-    hv->host->ops->table_free(table);
-    viommui_trace(hv->host, NULL, VIOMMU_TRACE_TABLE_FREE, VIOMMU_OK, hwpt);
+    gboolean freed = hv->host->ops->table_free(table);
+
+    viommui_trace(hv->host, NULL, VIOMMU_TRACE_TABLE_FREE,
+                  freed ? VIOMMU_OK : VIOMMU_HOST_GONE, hwpt);
+    return freed;
 }
 
 ViommuResult viommui_backend_table_map(ViommuiHostViommu *hv, ViommuiTable *table,

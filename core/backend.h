@@ -189,8 +189,11 @@ typedef struct {
      */
     gboolean (*table_new)(ViommuiBackendViommu *viommu, ViommuiBackendDevice *device,
                           ViommuiTable **ret_table, guint32 *ret_hwpt, GError **error);
-    /* Nothing is attached to it any more; mappings may be left in it. Cannot fail. */
-    void (*table_free)(ViommuiTable *table);
+    /*
+     * Nothing is attached to it any more, but for who could not be detached; mappings may
+     * be left in it. FALSE: the host keeps it, and those with it.
+     */
+    gboolean (*table_free)(ViommuiTable *table);
 
     /* --- data path ---------------------------------------------------------------- */
 

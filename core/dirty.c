@@ -29,7 +29,7 @@ static ViommuResult set_one(ViommuiHostViommu *hv, gboolean on)
 {
     ViommuResult result;
 
-    if (hv->tracks_dirty == on)
+    if (hv->tracks_dirty == on && !hv->records_in_part)
         return VIOMMU_OK;
     if (!viommui_backend_can_track_dirty(hv))
         return viommui_refuse(
@@ -38,6 +38,7 @@ static ViommuResult set_one(ViommuiHostViommu *hv, gboolean on)
     result = viommui_backend_set_dirty_tracking(hv, on);
     if (result == VIOMMU_OK)
         hv->tracks_dirty = on;
+    hv->records_in_part = hv->tracks_dirty && result != VIOMMU_OK;
     return result;
 }
 

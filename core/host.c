@@ -49,6 +49,7 @@ ViommuHost *viommu_host_new(const ViommuHostConfig *config, GError **error)
     host->groups = g_hash_table_new(NULL, NULL);
     host->configs = viommui_config_table_new();
     host->shadows = g_ptr_array_new();
+    host->unreleased = g_array_new(FALSE, FALSE, sizeof(ViommuiShadowEntry));
     host->viommus = g_ptr_array_new();
     host->n_pinnings = viommu_host_count_pinnings(host);
     return host;
@@ -77,6 +78,7 @@ void viommu_host_free(ViommuHost *host)
     g_hash_table_unref(host->groups);
     g_hash_table_unref(host->configs);
     g_ptr_array_unref(host->shadows);
+    g_array_unref(host->unreleased);
     g_ptr_array_unref(host->viommus);
     g_free(host);
 }
@@ -248,9 +250,12 @@ gboolean viommu_host_unmap(ViommuHost *host, guint64 gpa, guint64 size, GError *
                     size, gpa);
         return FALSE;
     }
-    if (!viommui_shadows_drop_memory(host, gpa, size, error) ||
-        !host->ops->unmap(host->space, gpa, size, error))
+    if (!viommui_shadows_drop_memory(host, gpa, size, error))
         return FALSE;
+    if (!host->ops->unmap(host->space, gpa, size, error)) {
+        viommui_shadows_add_memory(host);
+        return FALSE;
+    }
     g_array_remove_index(host->mappings, find_index(host, gpa));
     viommui_trace(host, NULL, VIOMMU_TRACE_UNMAP, VIOMMU_OK, gpa);
     return TRUE;

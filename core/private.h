@@ -28,6 +28,7 @@ struct ViommuHost {
     GHashTable *groups;   /* group number -> ViommuiGroup */
     GHashTable *configs;  /* a set of ViommuiConfig, by content */
     GPtrArray *shadows;   /* ViommuiShadow */
+    GArray *unreleased;   /* ViommuiShadowEntry: what is left of shadows that are gone */
     GPtrArray *viommus;   /* ViommuiHostViommu, those that are made to the end */
     gboolean shares_ioas; /* it was given one, which the VMM may map memory in itself */
     gboolean tracks_dirty;
@@ -81,6 +82,7 @@ struct ViommuiHostViommu {
     gboolean nest;
     gboolean read_only_refused; /* by its parent: erratum 772415 */
     gboolean tracks_dirty;      /* dirty tracking is on */
+    gboolean records_in_part;   /* and could not be switched off */
     gboolean invalidate_twice;
     ViommuiConfig *blocked;  /* NULL: a detach */
     ViommuiConfig *identity; /* NULL: the parent */
@@ -224,7 +226,8 @@ ViommuResult viommui_backend_get_dirty(ViommuiHostViommu *hv, guint64 gpa, guint
 /* What is refused in words goes to the trace, and to the set-up call under way. */
 ViommuResult viommui_backend_table_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
                                        ViommuiTable **ret_table, guint32 *ret_hwpt);
-void viommui_backend_table_free(ViommuiHostViommu *hv, ViommuiTable *table, guint32 hwpt);
+gboolean viommui_backend_table_free(ViommuiHostViommu *hv, ViommuiTable *table,
+                                    guint32 hwpt);
 ViommuResult viommui_backend_table_map(ViommuiHostViommu *hv, ViommuiTable *table,
                                        guint64 iova, guint64 gpa, guint64 size,
                                        ViommuMapFlags flags);

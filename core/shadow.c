@@ -437,15 +437,30 @@ guint viommui_shadow_count(const ViommuiShadow *shadow)
 /* --- guest memory comes and goes --------------------------------------------------------
  */
 
+/* What it lacks may be had now. Nobody has asked for it, so the source is told if it fails.
+ */
+static void sync_lacking(ViommuiShadow *shadow)
+{
+    ViommuiConfig *config = viommui_config_ref(shadow->config);
+    ViommuResult result;
+
+    shadow->lacks = FALSE;
+    result = viommui_shadow_sync(shadow, 0, G_MAXUINT64);
+    if (result != VIOMMU_OK) {
+        shadow->lacks = TRUE;
+        shadow->source.broken(result, shadow->source.user_data);
+    }
+    viommui_config_unref(config);
+}
+
 void viommui_shadows_add_memory(ViommuHost *host)
 {
-    for (guint i = 0; i < host->shadows->len; i++) {
+    /* Backwards, for one whose devices are blocked goes. */
+    for (guint i = host->shadows->len; i-- > 0;) {
         ViommuiShadow *shadow = host->shadows->pdata[i];
 
-        if (!shadow->lacks || !shadow->source.walk)
-            continue;
-        shadow->lacks = FALSE;
-        viommui_shadow_sync(shadow, 0, G_MAXUINT64);
+        if (shadow->lacks && shadow->source.walk)
+            sync_lacking(shadow);
     }
 }
 
@@ -469,12 +484,34 @@ static ViommuResult drop_memory(ViommuiShadow *shadow, guint64 gpa, guint64 size
     return result;
 }
 
+/* Some of it that a shadow which is gone has left behind, or NULL. */
+static const ViommuiShadowEntry *find_unreleased(const ViommuHost *host, guint64 gpa,
+                                                 guint64 size)
+{
+    for (guint i = 0; i < host->unreleased->len; i++) {
+        const ViommuiShadowEntry *entry =
+            &g_array_index(host->unreleased, ViommuiShadowEntry, i);
+
+        if (entry->gpa - gpa < size)
+            return entry;
+    }
+    return NULL;
+}
+
 gboolean viommui_shadows_drop_memory(ViommuHost *host, guint64 gpa, guint64 size,
                                      GError **error)
 {
+    const ViommuiShadowEntry *left = find_unreleased(host, gpa, size);
     ViommuResult result = VIOMMU_OK;
     gboolean ok;
 
+    if (left) {
+        g_set_error(error, VIOMMU_ERROR, VIOMMU_ERROR_HOST_GONE,
+                    "a device that could not be detached still reaches guest-physical "
+                    "0x%" G_GINT64_MODIFIER "x",
+                    left->gpa);
+        return FALSE;
+    }
     viommui_begin_set_up(host);
     for (guint i = 0; i < host->shadows->len && result == VIOMMU_OK; i++)
         result = drop_memory(host->shadows->pdata[i], gpa, size);
@@ -518,6 +555,8 @@ ViommuResult viommui_shadow_admit(ViommuiShadow *shadow, ViommuHostDevice *devic
         g_array_append_val(shadow->reserved, region);
         if (g_tree_nnodes(shadow->mappings))
             result = viommui_shadow_sync(shadow, region.start, region.last);
+        if (result != VIOMMU_OK)
+            g_array_set_size(shadow->reserved, shadow->reserved->len - 1);
     }
     return result;
 }
@@ -547,16 +586,31 @@ ViommuResult viommui_shadow_new(ViommuiHostViommu *hv, ViommuHostDevice *device,
     return VIOMMU_OK;
 }
 
+static gboolean note_unreleased(gpointer key, gpointer value, gpointer data)
+{
+    ViommuHost *host = data;
+
+    (void)key;
+    g_array_append_vals(host->unreleased, value, 1);
+    return FALSE;
+}
+
 void viommui_shadow_destroy(ViommuiShadow *shadow)
 {
     GTreeNode *node;
 
     /* Nobody is attached: what the host keeps of it goes with the table at the latest. */
-    while ((node = g_tree_node_first(shadow->mappings)))
-        if (unmap(shadow, g_tree_node_value(node)) != VIOMMU_OK)
-            break;
+    node = g_tree_node_first(shadow->mappings);
+    while (node) {
+        const ViommuiShadowEntry *entry = g_tree_node_value(node);
+
+        node = g_tree_node_next(node);
+        unmap(shadow, entry);
+    }
     g_ptr_array_remove_fast(shadow->host->shadows, shadow);
-    viommui_backend_table_free(shadow->viommu, shadow->table, shadow->config->hwpt);
+    if (!viommui_backend_table_free(shadow->viommu, shadow->table, shadow->config->hwpt))
+        /* But who could not be detached still reaches it. */
+        g_tree_foreach(shadow->mappings, note_unreleased, shadow->host);
     g_tree_unref(shadow->mappings);
     g_array_unref(shadow->reserved);
     g_free(shadow);

@@ -42,6 +42,11 @@ typedef struct {
      * host failed. Once for each sync; the trace has the words.
      */
     void (*failed)(guint64 iova, ViommuResult result, void *user_data);
+    /*
+     * A sync that nobody asked for, as memory came, has failed: who is attached is to be
+     * blocked, as after one that was. The shadow may be freed.
+     */
+    void (*broken)(ViommuResult result, void *user_data);
     void *user_data;
 } ViommuiShadowSource;
 

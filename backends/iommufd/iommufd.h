@@ -146,7 +146,7 @@ guint32 viommui_iommufd_pasid_flag(const ViommuiBackendViommu *viommu);
 gboolean viommui_iommufd_table_new(ViommuiBackendViommu *viommu,
                                    ViommuiBackendDevice *device, ViommuiTable **ret_table,
                                    guint32 *ret_hwpt, GError **error);
-void viommui_iommufd_table_free(ViommuiTable *table);
+gboolean viommui_iommufd_table_free(ViommuiTable *table);
 int viommui_iommufd_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
                               ViommuMapFlags flags);
 int viommui_iommufd_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);

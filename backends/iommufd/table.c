@@ -58,9 +58,10 @@ gboolean viommui_iommufd_table_new(ViommuiBackendViommu *viommu,
     return TRUE;
 }
 
-void viommui_iommufd_table_free(ViommuiTable *table)
+gboolean viommui_iommufd_table_free(ViommuiTable *table)
 {
     ViommuiBackendViommu *viommu = table->viommu;
+    gboolean freed = TRUE;
     GHashTableIter iter;
     gpointer range;
 
@@ -70,10 +71,11 @@ void viommui_iommufd_table_free(ViommuiTable *table)
     if (table->hwpt)
         viommui_iommufd_destroy(viommu->space, table->hwpt);
     if (table->ioas)
-        viommui_iommufd_destroy(viommu->space, table->ioas);
+        freed = viommui_iommufd_destroy(viommu->space, table->ioas);
     g_ptr_array_remove_fast(viommu->tables, table);
     g_hash_table_unref(table->ranges);
     g_free(table);
+    return freed;
 }
 
 int viommui_iommufd_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,

@@ -43,16 +43,31 @@ static gboolean open_device(ViommuiBackendDevice *device, const char *bdf, GErro
     return FALSE;
 }
 
-/* What lies between the ranges that can be mapped. */
+static gboolean is_listed(const GArray *regions, const ViommuReservedRegion *hole)
+{
+    for (guint i = 0; i < regions->len; i++) {
+        const ViommuReservedRegion *region =
+            &g_array_index(regions, ViommuReservedRegion, i);
+
+        if (hole->start >= region->start && hole->last <= region->last)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* What lies before and between the ranges that can be mapped, if it is not listed. */
 static void add_holes(GArray *regions, const GArray *ranges)
 {
-    for (guint i = 0; i + 1 < ranges->len; i++) {
+    ViommuReservedRegion hole = {.start = 0};
+
+    for (guint i = 0; i < ranges->len; i++) {
         const struct vfio_iova_range *range =
             &g_array_index(ranges, struct vfio_iova_range, i);
-        const ViommuReservedRegion region = {.start = range[0].end + 1,
-                                             .last = range[1].start - 1};
 
-        g_array_append_val(regions, region);
+        hole.last = range->start - 1;
+        if (range->start > hole.start && !is_listed(regions, &hole))
+            g_array_append_val(regions, hole);
+        hole.start = range->end + 1;
     }
 }
 
@@ -61,8 +76,7 @@ static void find_facts(ViommuiBackendDevice *device, ViommuHostDeviceInfo *ret_i
     const ViommuiLegacyContainer *container = device->container;
 
     device->reserved = viommui_find_reserved(container->space->seam, container->number);
-    if (!device->reserved->len)
-        add_holes(device->reserved, container->limits.ranges);
+    add_holes(device->reserved, container->limits.ranges);
     *ret_info = (ViommuHostDeviceInfo){
         .type = VIOMMU_IOMMU_NONE,
         .dirty_tracking = container->limits.tracks_dirty,

@@ -195,7 +195,7 @@ guint32 viommui_legacy_viommu_get_parent(ViommuiBackendViommu *viommu);
 gboolean viommui_legacy_table_new(ViommuiBackendViommu *viommu,
                                   ViommuiBackendDevice *device, ViommuiTable **ret_table,
                                   guint32 *ret_hwpt, GError **error);
-void viommui_legacy_table_free(ViommuiTable *table);
+gboolean viommui_legacy_table_free(ViommuiTable *table);
 int viommui_legacy_table_map(ViommuiTable *table, guint64 iova, guint64 gpa, guint64 size,
                              ViommuMapFlags flags);
 int viommui_legacy_table_unmap(ViommuiTable *table, guint64 iova, guint64 size);

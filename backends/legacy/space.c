@@ -222,20 +222,28 @@ static gboolean add_memory(ViommuiSpace *space, const ViommuiMapping *mapping,
     return TRUE;
 }
 
-/* Whoever cannot be brought to show its view now is with the next change. */
-static void settle(ViommuiSpace *space)
+/* FALSE: some cannot be brought to show their views now; it is tried with the next change.
+ */
+static gboolean settle(ViommuiSpace *space)
 {
     g_autoptr(GPtrArray) containers = find_identity(space);
 
-    viommui_legacy_settle_everywhere(containers);
+    return viommui_legacy_settle_everywhere(containers) >= 0;
 }
 
 gboolean viommui_legacy_map(ViommuiSpace *space, const ViommuiMapping *mapping,
                             GError **error)
 {
-    gboolean ok = add_memory(space, mapping, error);
+    g_autoptr(GError) refusal = NULL;
+    gboolean ok = add_memory(space, mapping, &refusal);
 
-    settle(space);
+    if (!settle(space) && refusal) {
+        /* The VMM must not take it for free. */
+        refusal->code = VIOMMU_ERROR_HOST_GONE;
+        g_prefix_error(&refusal, "devices may reach it for all that: ");
+    }
+    if (refusal)
+        g_propagate_error(error, g_steal_pointer(&refusal));
     return ok;
 }
 

@@ -43,12 +43,14 @@ static gboolean forget_copy(gpointer key, gpointer value, gpointer data)
     return FALSE;
 }
 
-void viommui_legacy_table_free(ViommuiTable *table)
+/* Where its containers could not be emptied, memory is kept until they are (space.c). */
+gboolean viommui_legacy_table_free(ViommuiTable *table)
 {
     g_tree_foreach(table->view.ranges, forget_copy, NULL);
     viommui_legacy_view_clear(&table->view);
     viommui_legacy_limits_clear(&table->limits);
     g_free(table);
+    return TRUE;
 }
 
 /* The part of guest memory from gpa, as it would be seen at iova: what it must lie in. */

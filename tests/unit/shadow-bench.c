@@ -133,6 +133,19 @@ static void failed(guint64 iova, ViommuResult result, void *user_data)
     b->failed_result = result;
 }
 
+static void broken(ViommuResult result, void *user_data)
+{
+    ShadowBench *b = user_data;
+
+    (void)result;
+    b->n_broken++;
+    for (guint n = 0; n < b->n_devices; n++) {
+        viommui_host_device_detach(b->devices[n], VIOMMUI_NO_PASID, VIOMMUI_BLOCKED,
+                                   VIOMMUI_FAIL_CLOSED);
+        b->had[n] = b->gets[n] = FALSE;
+    }
+}
+
 /* --- the table --------------------------------------------------------------------------
  */
 
@@ -412,7 +425,7 @@ guint64 sb_unmaps(ShadowBench *b)
 void sb_reset(ShadowBench *b)
 {
     spy_reset_counts(&b->watch.spy);
-    b->n_walks = b->n_visits = b->n_failed = b->n_refusals = 0;
+    b->n_walks = b->n_visits = b->n_failed = b->n_broken = b->n_refusals = 0;
     b->failed_iova = 0;
     b->failed_result = VIOMMU_OK;
 }
@@ -438,7 +451,8 @@ guint sb_objects(ShadowBench *b, ViommuEmulatorObject kind)
 
 void sb_new_shadow(ShadowBench *b)
 {
-    const ViommuiShadowSource source = {.walk = walk, .failed = failed, .user_data = b};
+    const ViommuiShadowSource source = {
+        .walk = walk, .failed = failed, .broken = broken, .user_data = b};
 
     if (viommui_shadow_new(b->hv, b->devices[0], &source, &b->shadow) != VIOMMU_OK)
         tap_ok(FALSE, "a shadow: %s", b->refusal);

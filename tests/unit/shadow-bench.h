@@ -75,6 +75,7 @@ struct ShadowBench {
     void (*on_walk)(ShadowBench *b);
     /* What the source was told. */
     guint n_failed;
+    guint n_broken; /* and had its devices blocked */
     guint64 failed_iova;
     ViommuResult failed_result;
     char *refusal; /* the words of the last refusal */

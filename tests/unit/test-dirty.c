@@ -234,6 +234,11 @@ static void test_all_or_none(void)
     tap_ok(!viommu_host_set_dirty_tracking(b.host, FALSE, NULL), "one goes on recording");
     tap_is(spy_count(&b.spy, IOMMU_HWPT_SET_DIRTY_TRACKING), 2, "... but not the other");
     tap_ok(!records(&b, 0), "... and nothing can be read");
+    tap_ok(viommu_host_set_dirty_tracking(b.host, TRUE, NULL) && records(&b, 0) &&
+               records(&b, 1),
+           "on again: both record");
+    spy_fail(&b.spy, IOMMU_HWPT_SET_DIRTY_TRACKING, 1, EIO, 1);
+    tap_ok(!viommu_host_set_dirty_tracking(b.host, FALSE, NULL), "once more one goes on");
     tap_ok(viommu_host_set_dirty_tracking(b.host, FALSE, NULL), "until all are off");
     for (guint i = 0; i < 2; i++) {
         viommui_host_device_leave(b.devices[i]);

@@ -200,6 +200,11 @@ static void test_failures(void)
     spy_fail(&r.spy, VFIO_IOMMU_DIRTY_PAGES, 1, EIO, 9);
     tap_ok(!set(&r, FALSE), "off that a container refuses");
     spy_fail_none(&r.spy);
+    tap_ok(set(&r, TRUE), "... is on again, if asked");
+    tap_is((gint64)read_all(&r), -1, "... and tells");
+    spy_fail(&r.spy, VFIO_IOMMU_DIRTY_PAGES, 1, EIO, 9);
+    tap_ok(!set(&r, FALSE), "off that it refuses again");
+    spy_fail_none(&r.spy);
     tap_ok(set(&r, FALSE), "... is off later");
     tap_ok(set(&r, TRUE), "on");
     reach_detach(&r, 1);

@@ -21,6 +21,7 @@ typedef struct {
     guint32 taken; /* of the mappings that there can be, that many are said to be gone */
     guint64 page_sizes; /* 0: as they are */
     gboolean no_caps;   /* as an older kernel's */
+    guint64 first;      /* the first IOVA */
 } Less;
 
 static void tell_less(void *user_data, unsigned long request, void *arg, int *ret)
@@ -39,9 +40,12 @@ static void tell_less(void *user_data, unsigned long request, void *arg, int *re
     }
     for (at = info->cap_offset; at;) {
         struct vfio_iommu_type1_info_dma_avail *capability = (void *)((guint8 *)info + at);
+        struct vfio_iommu_type1_info_cap_iova_range *ranges = (void *)capability;
 
         if (capability->header.id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
             capability->avail -= less->taken;
+        if (capability->header.id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
+            ranges->iova_ranges[0].start = less->first;
         at = capability->header.next;
     }
 }
@@ -95,6 +99,23 @@ static void test_number(void)
     viommui_backend_table_free(r.hv, other, other_hwpt);
     reach_detach(&r, 0);
     viommui_backend_table_free(r.hv, table, hwpt);
+    reach_clear(&r);
+}
+
+/* What cannot be mapped is what a device reserves, whoever says so. */
+static void test_holes(void)
+{
+    Less less = {.first = 0x2000};
+    const ViommuHostDeviceInfo *info;
+    Reach r;
+
+    start(&r, NULL, &less);
+    info = viommu_host_device_get_info(r.devices[0]);
+    tap_is(info->n_reserved, 2, "two regions cannot be mapped");
+    tap_ok(info->reserved[0].msi && info->reserved[0].start == MSI,
+           "... that of interrupts, as sysfs says");
+    tap_ok(info->reserved[1].start == 0 && info->reserved[1].last == 0x1fff,
+           "... and what lies before the first that can");
     reach_clear(&r);
 }
 
@@ -286,6 +307,7 @@ static void test_map_fails(const char *container)
 /* Where a mapping cannot be undone, all goes, and what ought to be there comes again. */
 static void test_undo_fails(const char *container)
 {
+    g_autoptr(GError) error = NULL;
     Reach r;
 
     start_three(&r, container);
@@ -297,6 +319,15 @@ static void test_undo_fails(const char *container)
     tap_ok(nobody_reads(&r, MORE), "... is seen by nobody");
     tap_ok(reach_sees_memory(&r, 0) && reach_sees_memory(&r, 1) && reach_sees_memory(&r, 2),
            "... and all have the rest");
+    spy_fail(&r.spy, VFIO_IOMMU_UNMAP_DMA, 1, EIO, G_MAXUINT);
+    viommu_emulator_fail_call(r.emulator, VFIO_IOMMU_MAP_DMA, 2, EFAULT, FALSE);
+    tap_ok(!viommu_host_map(r.host, MORE, REACH_PAGE, r.ram, REACH_RW, &error) &&
+               g_error_matches(error, VIOMMU_ERROR, VIOMMU_ERROR_HOST_GONE),
+           "one that stays for all that is tried");
+    tap_has(error->message, "devices may reach it", "... is said to");
+    spy_fail_none(&r.spy);
+    viommu_host_map(r.host, MORE + REACH_PAGE, REACH_PAGE, r.ram, REACH_RW, NULL);
+    tap_ok(nobody_reads(&r, MORE), "... and goes with the next change");
     reach_clear(&r);
 }
 
@@ -324,7 +355,8 @@ static void test_settle(const char *container)
     spy_fail_none(&r.spy);
     spy_fail(&r.spy, VFIO_IOMMU_MAP_DMA, 1, EIO, 1);
     tap_is(viommui_backend_table_settle(r.hv, table), VIOMMU_HOST_GONE, "... or mapped");
-    tap_ok(reach_sees_nothing(&r, 0) && nobody_reads(&r, MORE), "... when it goes at least");
+    tap_ok(reach_sees_nothing(&r, 0) && nobody_reads(&r, MORE),
+           "... when it goes at least");
     spy_fail_none(&r.spy);
     tap_is(viommui_backend_table_settle(r.hv, table), VIOMMU_OK, "settled");
     tap_ok(reach_reads(&r, 0, IOVA) == 3 && reach_reads(&r, 1, IOVA) == 3,
@@ -570,6 +602,7 @@ int main(void)
 {
     static const char *const containers[] = {"/dev/vfio/vfio", "/dev/iommu"};
 
+    test_holes();
     test_number();
     test_no_number("/dev/vfio/vfio", TRUE);
     test_no_number("/dev/iommu", FALSE);

@@ -7,6 +7,8 @@
 
 #include "shadow-bench.h"
 
+#include "core/private.h"
+
 #include <errno.h>
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
@@ -270,12 +272,118 @@ static void test_unplug_fails(const ShadowBenchOptions *options)
     gone = viommu_host_unmap(b.host, SB_RAM, SB_LOW_SIZE, NULL);
     tap_is(gone, g_str_equal(options->backend, "legacy"),
            "the memory stays, where it is mapped besides");
-    tap_ok(count_reached(&b) == 0, "... copies had gone before");
     spy_fail_none(&b.watch.spy);
     if (gone)
         sb_plug(&b, SB_LOW);
+    tap_ok(sb_is_right(&b), "... and so do the copies");
+    sb_clear(&b);
+}
+
+/* Memory comes, and what the guest took back meanwhile cannot be unmapped. */
+static void test_plug_fails(const ShadowBenchOptions *options)
+{
+    ShadowBench b;
+
+    sb_init(&b, options);
+    sb_watch(&b, iova(0), 5);
+    put_pieces(&b, 0);
+    sb_put(&b, iova(4), SB_NEXT_RAM, SB_PAGE, SB_RW);
     sb_sync_all(&b);
-    tap_ok(sb_is_right(&b), "... and come again");
+    sb_attach(&b, 0);
+    sb_unplug(&b, SB_NEXT);
+    sb_take(&b, iova(0), SB_PAGE);
+    sb_reset(&b);
+    sb_fail_unmap(&b, 1, EIO);
+    tap_ok(sb_plug(&b, SB_NEXT), "memory comes");
+    tap_is(b.n_broken, 1, "... and the copy cannot be made right: the source is told");
+    tap_ok(sb_is_right(&b), "... so that nobody has it");
+    spy_fail_none(&b.watch.spy);
+    sb_unplug(&b, SB_ROM);
+    sb_plug(&b, SB_ROM);
+    tap_is(sb_attach(&b, 0), VIOMMU_OK, "when more memory comes it is tried again");
+    tap_ok(sb_is_right(&b), "... and had");
+    sb_clear(&b);
+}
+
+/* As many mappings as a container takes; and what fits is there. */
+static void test_limit(const ShadowBenchOptions *options)
+{
+    enum { LIMIT = 65535, N = LIMIT + 5 };
+    ShadowBench b;
+
+    sb_init(&b, options);
+    sb_attach(&b, 0);
+    for (guint i = 0; i < N; i++) {
+        const ViommuiShadowEntry entry = {iova(2 * i), SB_RAM + i % 1024 * SB_PAGE, SB_PAGE,
+                                          SB_RW};
+
+        g_array_append_val(b.entries, entry);
+    }
+    sb_reset(&b);
+    tap_is(viommui_shadow_sync(b.shadow, 0, G_MAXUINT64), VIOMMU_OK,
+           "five pages more than a container takes");
+    tap_is(sb_count(&b), LIMIT, "... as many as it takes are mapped");
+    tap_ok(b.n_failed == 1 && b.failed_iova == iova(2 * LIMIT) &&
+               b.failed_result == VIOMMU_TRANSIENT,
+           "... of the first of the others the guest is told");
+    tap_ok(g_strrstr(b.refusal, g_strerror(ENOSPC)) != NULL, "... and the VMM, in words");
+    tap_ok(sb_see(&b, 0).rights && sb_see(&b, 2 * (LIMIT - 1)).rights &&
+               !sb_see(&b, 2 * LIMIT).rights,
+           "... and what fits is seen");
+    g_array_set_size(b.entries, 0);
+    tap_ok(viommui_shadow_sync(b.shadow, 0, G_MAXUINT64) == VIOMMU_OK && !sb_count(&b),
+           "all gone");
+    sb_clear(&b);
+}
+
+/* What a device reserves can be left out only once it is unmapped. */
+static void test_admit_fails(const ShadowBenchOptions *options)
+{
+    const ViommuReservedRegion region = {.start = iova(1), .last = iova(2) - 1};
+    const ShadowBenchOptions two = {
+        .backend = options->backend, .n_devices = 2, .group = -1};
+    ShadowBench b;
+
+    sb_init(&b, &two);
+    sb_watch(&b, iova(0), PIECES);
+    put_pieces(&b, 0);
+    sb_sync_all(&b);
+    sb_attach(&b, 0);
+    b.devices[1]->info.reserved = &region;
+    b.devices[1]->info.n_reserved = 1;
+    for (guint tries = 0; tries < 2; tries++) {
+        sb_fail_unmap(&b, 1, EIO);
+        tap_is(viommui_shadow_admit(b.shadow, b.devices[1]), VIOMMU_HOST_GONE,
+               "a device is not admitted while what it reserves is mapped");
+    }
+    spy_fail_none(&b.watch.spy);
+    tap_is(viommui_shadow_admit(b.shadow, b.devices[1]), VIOMMU_OK, "... but then");
+    tap_ok(!sb_see(&b, 1).rights && sb_see(&b, 0).rights, "... without that page");
+    sb_clear(&b);
+}
+
+/* A device that cannot be detached, and pages that cannot be unmapped for it. */
+static void test_unreleased(const ShadowBenchOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    ShadowBench b;
+
+    sb_init(&b, options);
+    sb_watch(&b, iova(0), PIECES);
+    put_pieces(&b, 0);
+    sb_sync_all(&b);
+    sb_attach(&b, 0);
+    viommu_emulator_fail_call(b.emulator, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1, EIO, TRUE);
+    sb_fail_unmap(&b, 2, EIO);
+    viommui_host_device_leave(b.devices[0]);
+    viommui_shadow_free(b.shadow);
+    b.shadow = NULL;
+    tap_ok(!viommu_host_unmap(b.host, SB_RAM, SB_LOW_SIZE, &error),
+           "memory that a device reaches, which is neither detached nor unmapped, stays");
+    tap_ok(error && g_strrstr(error->message, "could not be detached still reaches"),
+           "... as is said");
+    spy_fail_none(&b.watch.spy);
+    viommu_emulator_fail_call(b.emulator, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1, 0, FALSE);
     sb_clear(&b);
 }
 
@@ -483,6 +591,10 @@ static void test_backend(const ShadowBenchOptions *options)
     test_other_memory(options);
     test_sharing(&two);
     test_freed(options);
+    test_plug_fails(options);
+    test_admit_fails(options);
+    if (!g_strcmp0(options->backend, "legacy"))
+        test_limit(options);
     test_destroy_fails(options);
     test_attach_fails(options);
     if (g_strcmp0(options->backend, "iommufd"))
@@ -490,6 +602,7 @@ static void test_backend(const ShadowBenchOptions *options)
     /* By their own calls. */
     test_new_fails(options);
     test_put_off(options);
+    test_unreleased(options);
 }
 
 int main(void)

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <linux/iommufd.h>
+#include <linux/vfio.h>
+#include <viommu/viommu.h>
 
 enum { IOVA = 0x40000000, OTHER = 0x50000000 };
 
@@ -438,6 +440,36 @@ static void test_dirty_fails(void)
     reach_clear(&r);
 }
 
+/* Switched off in part only, it is on again when it is asked to be. */
+static void test_dirty_again(const char *backend)
+{
+    gboolean legacy = g_str_equal(backend, "legacy");
+    Table t;
+    Reach r;
+
+    reach_init(&r, &(ReachOptions){.backend = backend, .n_devices = 1});
+    t = make(&r);
+    map(&r, t, IOVA, 3);
+    viommui_host_device_join(r.devices[0], r.hv);
+    reach_attach(&r, 0, t.hwpt);
+    viommu_host_set_dirty_tracking(r.host, TRUE, NULL);
+    spy_fail(&r.spy, legacy ? VFIO_IOMMU_DIRTY_PAGES : IOMMU_HWPT_SET_DIRTY_TRACKING, 1,
+             EIO, 1);
+    tap_ok(!viommu_host_set_dirty_tracking(r.host, FALSE, NULL),
+           "%s: tracking that is not switched off", backend);
+    spy_fail_none(&r.spy);
+    tap_ok(viommu_host_set_dirty_tracking(r.host, TRUE, NULL), "... is switched on");
+    reach_writes(&r, 0, IOVA);
+    unmap(&r, t, IOVA);
+    tap_is((gint64)read_all(&r) & 1 << 3, 1 << 3,
+           "... and keeps what a mapping that goes has had written");
+    reach_detach(&r, 0);
+    drop(&r, t);
+    viommu_host_set_dirty_tracking(r.host, FALSE, NULL);
+    viommui_host_device_leave(r.devices[0]);
+    reach_clear(&r);
+}
+
 /* What hosts say of nesting, before it is tried. */
 static void test_can_nest(void)
 {
@@ -483,6 +515,7 @@ int main(void)
     for (guint i = 0; backends[i]; i++) {
         test_all(backends[i], FALSE);
         test_all(backends[i], TRUE);
+        test_dirty_again(backends[i]);
         if (g_str_equal(backends[i], "iommufd")) {
             test_pasids();
             test_dirty(FALSE);

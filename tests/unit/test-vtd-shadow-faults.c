@@ -172,6 +172,32 @@ static void test_at_large(const ShadowMachineOptions *options)
     sm_clear(&m);
 }
 
+/* Memory comes, and what the guest took back meanwhile cannot be unmapped. */
+static void test_plug_fails(const ShadowMachineOptions *options)
+{
+    GuestVtdDomain d;
+    ShadowMachine m;
+
+    if (!init(&m, options, &d, 2))
+        return;
+    sm_put(&m, &d, iova(5), 1, SM_HOT_RAM | GUEST_SS_R | GUEST_SS_W);
+    tap_ok(sm_flush_page(&m, DID, iova(5)) && sm_end(&m) && sm_unplug(&m, NULL) &&
+               sm_end(&m),
+           "memory goes");
+    sm_map(&m, &d, iova(0), 0, 1, 0);
+    spy_fail(&m.watch.spy, m.unmap_call, 1, EIO, 3);
+    tap_ok(sm_plug(&m, NULL), "and comes, with a host that does not unmap");
+    spy_fail_none(&m.watch.spy);
+    sm_end_doubtful(&m);
+    tap_ok(sm_is_blind(&m, 0) && sm_is_blind(&m, 1), "... the devices are blocked");
+    tap_ok(is_told(&m, 0, VTDM_F_PAGE_ACCESS, 0) || is_told(&m, 0, VTDM_F_PAGE_ACCESS, 0),
+           "... and the guest is told");
+    vtdm_drain_faults(&m.vm);
+    tap_ok(sm_flush_page(&m, DID, iova(0)) && sm_end(&m),
+           "they have their table with the guest's next descriptor");
+    sm_clear(&m);
+}
+
 /* Of two containers one does not take a page, and the other does not give it back. */
 static void test_undo_fails(const ShadowMachineOptions *options, gboolean for_long)
 {
@@ -639,6 +665,7 @@ int main(void)
         if (!is_legacy(one))
             test_unmap_fails(three, 1, 1000, TRUE);
         test_at_large(three);
+        test_plug_fails(two);
         if (is_legacy(one)) {
             test_undo_fails(two, FALSE);
             test_undo_fails(two, TRUE);

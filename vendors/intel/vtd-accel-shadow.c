@@ -55,6 +55,19 @@ static void failed(guint64 iova, ViommuResult result, void *user_data)
         viommui_vtd_binding_refuse_page(shadow->accel, binding, iova, result);
 }
 
+/* It goes with the last of them. */
+static void broken(ViommuResult result, void *user_data)
+{
+    ViommuiVtdShadow *shadow = user_data;
+    ViommuVtdAccel *accel = shadow->accel;
+    g_autofree gpointer *bindings = NULL;
+    guint n;
+
+    bindings = g_hash_table_get_keys_as_array(shadow->bindings, &n);
+    for (guint i = 0; i < n; i++)
+        viommui_vtd_binding_fail(accel, bindings[i], result);
+}
+
 /* --- life -------------------------------------------------------------------------------
  */
 
@@ -82,7 +95,8 @@ static ViommuResult shadow_new(ViommuVtdAccel *accel, ViommuiVtdBinding *binding
                                ViommuiVtdShadow **ret_shadow)
 {
     ViommuiVtdShadow *self = g_new0(ViommuiVtdShadow, 1);
-    const ViommuiShadowSource source = {.walk = walk, .failed = failed, .user_data = self};
+    const ViommuiShadowSource source = {
+        .walk = walk, .failed = failed, .broken = broken, .user_data = self};
     ViommuResult result = viommui_shadow_new(
         binding->device->host->viommu, binding->device->device, &source, &self->shadow);
 
@@ -132,6 +146,16 @@ static ViommuResult prepare(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
     return viommui_shadow_sync((*ret_shadow)->shadow, 0, G_MAXUINT64);
 }
 
+/* Where it cannot be made fit for this device, it is nobody's any more: *shadow is NULL. */
+static ViommuResult admit(ViommuiVtdShadow **shadow, ViommuHostDevice *device)
+{
+    ViommuResult result = viommui_shadow_admit((*shadow)->shadow, device);
+
+    if (result != VIOMMU_OK)
+        broken(result, g_steal_pointer(shadow));
+    return result;
+}
+
 /* It may come to have its copy without being asked: at the end of a reset, or of a quarrel.
  */
 static gboolean waits(const ViommuiVtdBinding *binding)
@@ -150,10 +174,10 @@ ViommuResult viommui_vtd_shadow_attach(ViommuVtdAccel *accel, ViommuiVtdBinding 
     ViommuiVtdBinding former = {.shadow = NULL};
     ViommuResult result = VIOMMU_OK;
 
-    if (shadow)
-        result = viommui_shadow_admit(shadow->shadow, device);
-    else
+    if (!shadow)
         result = prepare(accel, binding, tables, did, &shadow);
+    else
+        result = admit(&shadow, device);
     if (shadow && shadow != binding->shadow) {
         former.shadow = binding->shadow;
         if (former.shadow)
@@ -178,18 +202,12 @@ ViommuResult viommui_vtd_shadow_attach(ViommuVtdAccel *accel, ViommuiVtdBinding 
 /* --- kept -------------------------------------------------------------------------------
  */
 
-static void sync_one(ViommuVtdAccel *accel, ViommuiVtdShadow *self, guint64 first,
-                     guint64 last)
+static void sync_one(ViommuiVtdShadow *self, guint64 first, guint64 last)
 {
     ViommuResult result = viommui_shadow_sync(self->shadow, first, last);
-    g_autofree gpointer *bindings = NULL;
-    guint n;
 
-    if (result == VIOMMU_OK)
-        return;
-    bindings = g_hash_table_get_keys_as_array(self->bindings, &n);
-    for (guint i = 0; i < n; i++)
-        viommui_vtd_binding_fail(accel, bindings[i], result);
+    if (result != VIOMMU_OK)
+        broken(result, self);
 }
 
 void viommui_vtd_sync_shadows(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
@@ -202,6 +220,6 @@ void viommui_vtd_sync_shadows(ViommuVtdAccel *accel, const ViommuiDescriptor *de
     else
         viommui_index_collect(accel->shadow_by_did, descriptor->did, shadows);
     for (guint i = 0; i < shadows->len; i++)
-        sync_one(accel, shadows->pdata[i], pages ? descriptor->first : 0,
+        sync_one(shadows->pdata[i], pages ? descriptor->first : 0,
                  pages ? descriptor->last : G_MAXUINT64);
 }
