@@ -214,7 +214,10 @@ static char **arguments_of(const Run *run, const ConformanceRow *row)
                             is_backend_of(row->host, "legacy") ? "legacy" : "iommufd",
                             NULL);
     if (g_str_equal(row->host, "iommufd-no-nesting"))
-        g_strv_builder_add_many(builder, "--emulate", "vtd-no-nesting", NULL);
+        g_strv_builder_add_many(
+            builder, "--emulate",
+            g_str_equal(row->vendor, "intel") ? "vtd-no-nesting" : "smmuv3-no-nesting",
+            NULL);
     if (g_str_equal(row->host, "legacy-compat"))
         g_strv_builder_add_many(builder, "--container", "/dev/iommu", NULL);
     for (char **bdf = run->options->devices; bdf && *bdf; bdf++)

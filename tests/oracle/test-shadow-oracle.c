@@ -4,8 +4,9 @@
  * scalable mode, maps, unmaps and flushes pages of three domains, small and large, moves
  * its devices between them and all else there is; memory comes and goes, devices are reset,
  * host calls fail. At every host call no device may see a page but as shadow-model.h allows
- * it; when all is flushed each must see just what its table says, page by page; and a
- * domain whose last page is gone has no mapping left on the host.
+ * it; after each flush of a domain its devices must see just what its table says, page by
+ * page, as far as it is flushed; and a domain whose last page is gone has no mapping left
+ * on the host.
  *
  * Where a host call has failed, a device may lack what it is granted, if the guest was
  * told.
@@ -163,12 +164,12 @@ static void look(void *user_data)
             check_within(o, i, o->samples[n], see(o, i, iova(o->samples[n])));
 }
 
-static gboolean is_settled(const Oracle *o)
+/* All that its table has is flushed. */
+static gboolean is_settled(const Oracle *o, guint device)
 {
-    for (guint d = 0; d < MODEL_DOMAINS; d++)
-        if (model_is_stale(&o->model, d))
-            return FALSE;
-    return TRUE;
+    int place = place_of(o, device);
+
+    return place < 0 || !model_is_stale(&o->model, (guint)place);
 }
 
 static void check_lacking(Oracle *o, guint device, guint page, View seen)
@@ -196,7 +197,7 @@ static void check_page(Oracle *o, guint device, guint page)
     o->n_checks++;
     o->n_seen += seen.rights != 0;
     check_within(o, device, page, seen);
-    if (is_settled(o))
+    if (is_settled(o, device))
         check_lacking(o, device, page, seen);
 }
 
@@ -218,6 +219,14 @@ static void check_all(Oracle *o)
             check_page(o, i, p);
         check_identity(o, i);
     }
+}
+
+/* After every flush of a domain: each page of each device of it. */
+static void check_domain(Oracle *o, guint domain)
+{
+    for (guint i = 0; i < MODEL_DEVICES; i++)
+        for (guint p = 0; place_of(o, i) == (int)domain && p < MODEL_PAGES; p++)
+            check_page(o, i, p);
 }
 
 static void check_some(Oracle *o)
@@ -357,23 +366,30 @@ static void flush_pages(Oracle *o, guint domain, guint page, guint order)
 
     issue(o, guest_vtd_inv_iotlb(GUEST_IOTLB_PAGE, FIRST_DID + domain),
           guest_vtd_inv_pages(iova(page), order, pick(o, 2)));
-    if (is_done(o))
-        model_flush(&o->model, domain, (guint)((from - FIRST_IOVA) / SM_PAGE),
-                    (guint)((first + size - 1 - FIRST_IOVA) / SM_PAGE));
+    if (!is_done(o))
+        return;
+    model_flush(&o->model, domain, (guint)((from - FIRST_IOVA) / SM_PAGE),
+                (guint)((first + size - 1 - FIRST_IOVA) / SM_PAGE));
+    check_domain(o, domain);
 }
 
 static void flush_domain(Oracle *o, guint domain)
 {
     issue(o, guest_vtd_inv_iotlb(GUEST_IOTLB_DOMAIN, FIRST_DID + domain), 0);
-    if (is_done(o))
-        model_flush(&o->model, domain, 0, MODEL_PAGES - 1);
+    if (!is_done(o))
+        return;
+    model_flush(&o->model, domain, 0, MODEL_PAGES - 1);
+    check_domain(o, domain);
 }
 
 static void flush_global(Oracle *o)
 {
     issue(o, guest_vtd_inv_iotlb(GUEST_IOTLB_GLOBAL, 0), 0);
-    if (is_done(o))
-        model_flush_all(&o->model);
+    if (!is_done(o))
+        return;
+    model_flush_all(&o->model);
+    for (guint d = 0; d < MODEL_DOMAINS; d++)
+        check_domain(o, d);
 }
 
 /* The smallest that covers n pages; or much more. */
@@ -811,7 +827,8 @@ static void play_honestly(const Game *game, guint life, const ShadowMachineOptio
     Oracle o = {.mode = mode, .tidy = tidy, .failing = failing};
     guint at = play(&o, options, game->seed + life, game->steps);
 
-    tap_ok(!at, "%s, %s mode, %s first-stage tables: %s guest%s", options->backend,
+    tap_ok(!at, "%s%s, %s mode, %s first-stage tables: %s guest%s", options->backend,
+           options->container ? " by iommufd" : "",
            mode == VTDM_LEGACY ? "legacy" : "scalable", options->lacks ? "without" : "with",
            tidy ? "a tidy" : "an untidy", failing ? ", host calls that fail" : "");
     tap_note("%u looks at a page, %u met one, %u lacking; %u failures; %u times empty",
@@ -837,11 +854,13 @@ static void play_with_drops(const Game *game, const ShadowMachineOptions *option
     g_free(o.wrong);
 }
 
-static void play_backend(const Game *game, const char *backend)
+static void play_backend(const Game *game, const char *backend, const char *container)
 {
-    const ShadowMachineOptions *all = SM_OPTIONS(.backend = backend, .n_devices = 3);
+    const ShadowMachineOptions *all =
+        SM_OPTIONS(.backend = backend, .container = container, .n_devices = 3);
     const ShadowMachineOptions *second =
-        SM_OPTIONS(.backend = backend, .n_devices = 3, .lacks = SM_FSTS);
+        SM_OPTIONS(.backend = backend, .container = container, .n_devices = 3,
+                   .lacks = SM_FSTS);
 
     for (guint i = 0; i < 8; i++) {
         VtdmMode mode = i & 1 ? VTDM_SCALABLE : VTDM_LEGACY;
@@ -874,7 +893,10 @@ int main(int argc, char **argv)
     fix_addresses(argv);
     game.seed = given ? strtoul(given, NULL, 0) : g_random_int();
     tap_note("seed %u, %u steps", game.seed, game.steps);
-    for (const char *const *name = viommu_backend_names(); *name; name++)
-        play_backend(&game, *name);
+    for (const char *const *name = viommu_backend_names(); *name; name++) {
+        play_backend(&game, *name, NULL);
+        if (g_str_equal(*name, "legacy"))
+            play_backend(&game, *name, "/dev/iommu");
+    }
     return tap_done();
 }

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* 11.4.3 */
-#define ECAP_NEST (1ull << 26)
+#define ECAP_NEST (1ull << 26) /* VT-d, 11.4.3 */
+#define IDR0_S2P  (1u << 0)    /* SMMUv3, 6.3.1 */
 
 static guint add_iommu(ViommuEmulator *emulator, gboolean vtd, gboolean nests)
 {
@@ -18,6 +18,8 @@ static guint add_iommu(ViommuEmulator *emulator, gboolean vtd, gboolean nests)
         return viommu_emulator_add_vtd(emulator, &vtd_config);
     }
     viommu_emulator_smmuv3_defaults(&smmuv3_config);
+    if (!nests)
+        smmuv3_config.idr[0] &= ~IDR0_S2P;
     return viommu_emulator_add_smmuv3(emulator, &smmuv3_config);
 }
 

@@ -419,6 +419,7 @@ static gboolean make_host(ShadowMachine *m, guint n, GError **error)
     VtdMachine *vm = &m->vm;
 
     config.backend = m->options->backend;
+    config.container = m->options->container;
     config.seam = &m->watch.seam;
     vm->host = viommu_host_new(&config, error);
     if (!vm->host)

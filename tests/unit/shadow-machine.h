@@ -24,11 +24,12 @@ enum { SM_HOT_RAM = 0x3000000, SM_HOT_SIZE = 0x200000, SM_HOT_PAGES = 16 };
 
 typedef struct {
     const char *backend;
-    guint n_devices;    /* 0: one */
-    gboolean one_group; /* which all devices are in; else each has its own */
-    gboolean pasids;    /* devices have them */
-    guint64 lacks;      /* of the host's ECAP */
-    guint host_levels;  /* of its tables: 4; 0: 5 */
+    const char *container; /* of backend "legacy"; NULL: the default */
+    guint n_devices;       /* 0: one */
+    gboolean one_group;    /* which all devices are in; else each has its own */
+    gboolean pasids;       /* devices have them */
+    guint64 lacks;         /* of the host's ECAP */
+    guint host_levels;     /* of its tables: 4; 0: 5 */
     ViommuVtdConfig config;
 } ShadowMachineOptions;
 
