@@ -236,7 +236,10 @@ typedef struct {
     int (*read_events)(ViommuiEventQueue *queue, void *events, gsize event_size,
                        gsize max_events, gsize *ret_n_events, guint64 *ret_n_lost);
 
-    /* Read up to max page requests, none of them twice. *ret_n is always written. */
+    /*
+     * Read up to max page requests, in whole groups. *ret_n is always written. -ENOBUFS: the
+     * first group is larger than max.
+     */
     int (*read_page_requests)(ViommuiFaultQueue *queue, ViommuiPageRequest *requests,
                               gsize max, gsize *ret_n);
     /* Answer the group of this cookie. */

@@ -197,6 +197,10 @@ ViommuiConfig *viommui_host_device_get_config(ViommuHostDevice *device, guint32 
  * something else. That is refused without the host's being asked.
  */
 gboolean viommui_host_device_is_contested(ViommuHostDevice *device, guint32 pasid);
+/* There are others in its IOMMU group; this is one of them. */
+gboolean viommui_host_device_has_mates(const ViommuHostDevice *device);
+gboolean viommui_host_device_is_mate(const ViommuHostDevice *device,
+                                     const ViommuHostDevice *other);
 /* A change waits for a retry. */
 gboolean viommui_host_device_is_pending(ViommuHostDevice *device, guint32 pasid);
 /*

@@ -55,6 +55,17 @@ const ViommuHostDevice *viommui_group_find_stranger(const ViommuiGroup *group,
     return NULL;
 }
 
+gboolean viommui_host_device_has_mates(const ViommuHostDevice *device)
+{
+    return device->group->unit.members->len > 1;
+}
+
+gboolean viommui_host_device_is_mate(const ViommuHostDevice *device,
+                                     const ViommuHostDevice *other)
+{
+    return device != other && device->group == other->group;
+}
+
 const ViommuHostDevice *viommui_group_find_other(const ViommuHostDevice *device)
 {
     for (guint i = 0; i < device->group->unit.members->len; i++) {

@@ -4,23 +4,18 @@
  * with it, and the answers to them.
  *
  * The kernel hands out whole groups of requests only, each with a cookie by which to answer
- * it; as many as there is room for, and none when the first is too large. Of a group that
- * is larger than its reader's room the rest is kept here for the next read.
+ * it; as many as there is room for, and none when the first is too large. What is not read
+ * keeps the descriptor readable.
  */
 
 #include "iommufd.h"
 
 #include <errno.h>
 
-/* No device has that many requests outstanding (PCIe 10.5.2.4); a flood is not for us. */
-enum { MAX_GROUP = 1 << 16 };
-
 struct ViommuiFaultQueue {
     ViommuiSpace *space;
     guint32 id;
     int fd;
-    GArray *waiting; /* struct iommu_hwpt_pgfault, read but not handed out */
-    guint next;      /* of them */
 };
 
 gboolean viommui_iommufd_fault_queue_new(ViommuiBackendViommu *viommu,
@@ -40,7 +35,6 @@ gboolean viommui_iommufd_fault_queue_new(ViommuiBackendViommu *viommu,
     queue->space = viommu->space;
     queue->id = cmd.out_fault_id;
     queue->fd = (int)cmd.out_fault_fd;
-    queue->waiting = g_array_new(FALSE, FALSE, sizeof(struct iommu_hwpt_pgfault));
     *ret_queue = queue;
     *ret_fd = queue->fd;
     return TRUE;
@@ -53,33 +47,12 @@ void viommui_iommufd_fault_queue_free(ViommuiFaultQueue *queue)
     /* The open descriptor counts as a user of the object. */
     seam->ops->close(seam->data, queue->fd);
     viommui_iommufd_destroy(queue->space, queue->id);
-    g_array_unref(queue->waiting);
     g_free(queue);
 }
 
 guint32 viommui_iommufd_fault_queue_get_id(const ViommuiFaultQueue *queue)
 {
     return queue->id;
-}
-
-/* Read at most so many, but a whole group. The number read, or a negated errno. */
-static int fetch(ViommuiFaultQueue *queue, gsize room)
-{
-    const ViommuSeam *seam = queue->space->seam;
-    const gsize step = sizeof(struct iommu_hwpt_pgfault);
-    ssize_t n;
-
-    room = MIN(room, MAX_GROUP);
-    queue->next = 0;
-    for (;;) {
-        g_array_set_size(queue->waiting, room);
-        n = seam->ops->read(seam->data, queue->fd, queue->waiting->data, room * step);
-        if (n != -EINVAL || room == MAX_GROUP)
-            break;
-        room = MIN(2 * room, MAX_GROUP);
-    }
-    g_array_set_size(queue->waiting, n > 0 ? (guint)(n / step) : 0);
-    return n < 0 ? (int)n : (int)(n / step);
 }
 
 static ViommuiPageRequest convert(const struct iommu_hwpt_pgfault *fault)
@@ -103,16 +76,21 @@ int viommui_iommufd_read_page_requests(ViommuiFaultQueue *queue,
                                        ViommuiPageRequest *requests, gsize max,
                                        gsize *ret_n)
 {
+    const ViommuSeam *seam = queue->space->seam;
+    const gsize step = sizeof(struct iommu_hwpt_pgfault);
+    g_autofree struct iommu_hwpt_pgfault *faults = g_new(struct iommu_hwpt_pgfault, max);
+
     *ret_n = 0;
     while (*ret_n < max) {
-        if (queue->next == queue->waiting->len) {
-            int n = fetch(queue, max - *ret_n);
+        ssize_t n =
+            seam->ops->read(seam->data, queue->fd, faults, (max - *ret_n) * step);
 
-            if (n <= 0)
-                return n;
-        }
-        requests[(*ret_n)++] = convert(
-            &g_array_index(queue->waiting, struct iommu_hwpt_pgfault, queue->next++));
+        if (n == -EINVAL)
+            return *ret_n ? 0 : -ENOBUFS;
+        if (n <= 0)
+            return (int)n;
+        for (gsize i = 0; i < (gsize)n / step; i++)
+            requests[(*ret_n)++] = convert(&faults[i]);
     }
     return 0;
 }

@@ -73,7 +73,8 @@ ViommuResult viommui_iommufd_classify(ViommuiCall call, int err)
     case EINTR:
     case EAGAIN:
     case ENOMEM:
-    case ENOSPC: /* VMIDs, ASIDs and IDs come back when others let go */
+    case ENOSPC:  /* VMIDs, ASIDs and IDs come back when others let go */
+    case ENOBUFS: /* of page requests: the next group wants a reader with more room */
     case EBUSY:
         return VIOMMU_TRANSIENT;
     case EOPNOTSUPP:

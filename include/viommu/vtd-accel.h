@@ -84,11 +84,11 @@ typedef struct {
                                guint8 ret_entry[VIOMMU_VTD_PASID_ENTRY_SIZE],
                                gboolean *ret_fault_disabled, void *user_data);
     /*
-     * The first PASID, not below `first`, whose entry is present. FALSE: there are no more.
+     * The first PASID of first to last whose entry is present. FALSE: there is none.
      * Optional where ECAP.PASID is 0.
      */
-    gboolean (*find_pasid)(guint16 requester_id, guint32 first, guint32 *ret_pasid,
-                           void *user_data);
+    gboolean (*find_pasid)(guint16 requester_id, guint32 first, guint32 last,
+                           guint32 *ret_pasid, void *user_data);
 
     /*
      * Copy guest memory out, as ViommuServices.read_memory. Optional: without it, or with
@@ -96,7 +96,10 @@ typedef struct {
      */
     gboolean (*read_memory)(guint64 gpa, void *data, gsize size, void *user_data);
 
-    /* Record a fault; once for each change of what was refused. */
+    /*
+     * Record a fault; once for each change of what was refused, and of a page that cannot be
+     * shadowed for each invalidation that concerns it.
+     */
     void (*refused)(const ViommuVtdRefusal *refusal, void *user_data);
 
     /*
@@ -181,7 +184,8 @@ typedef struct {
 
 /*
  * Page requests that wait; *ret_n is always written. Groups are whole: if `max` is too
- * small for one, it waits. Each group is to be answered once, by a page group response
+ * small for the next one, it waits, and if nothing was read the result is VIOMMU_TRANSIENT.
+ * Each group is to be answered once, by a page group response
  * descriptor or by viommu_vtd_accel_respond(); when its binding goes, it is answered
  * already.
  */

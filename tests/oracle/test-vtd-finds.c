@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the oracle of a whole guest VT-d unit has found in the library, each as short as it
- * can be told.
+ * What the oracle of a whole guest VT-d unit has found in the library, and what it could
+ * have, each as short as it can be told.
  */
 #include <errno.h>
 #include <linux/iommufd.h>
@@ -293,6 +293,59 @@ static void test_group(void)
     find_clear(&f);
 }
 
+/* Renumbered while it cannot be detached, a PASID must not stay where it was. */
+static void test_renumber(void)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS];
+    Find f;
+
+    if (!find_init(&f, 1, -1))
+        return;
+    vtdm_start(&f.vm, VTDM_SCALABLE);
+    vtdm_install(&f.vm, VTDM_RID, &f.vm.domain);
+    guest_vtd_map(&f.other, VTDM_IOVA, f.vm.page, TRUE);
+    guest_vtd_pasid_table(words, &f.other);
+    vtdm_install_pasid(&f.vm, VTDM_RID, PASID, words);
+    tap_ok(vtdm_pasid_reaches(&f.vm, 0, PASID, VTDM_IOVA, f.vm.page), "a PASID is bound");
+    spy_fail(&f.target.spy, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1, EIO, G_MAXUINT);
+    tap_ok(!viommu_vtd_set_requester_id(f.vm.vtd, f.vm.devices[0], OTHER_RID, NULL),
+           "... the device gets another ID, and cannot be detached: the VMM is told");
+    tap_ok(!vtdm_flush_all(&f.vm), "... nothing is told complete");
+    fail_none(&f);
+    vtdm_clear_queue_errors(&f.vm);
+    tap_ok(vtdm_flush_all(&f.vm) &&
+               !vtdm_pasid_reaches(&f.vm, 0, PASID, VTDM_IOVA, f.vm.page),
+           "... before the PASID is off the old ID's tables");
+    find_clear(&f);
+}
+
+/* A status that is polled for may bring a fault, and its event. */
+static void test_event_of_read(void)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS];
+    Find f;
+
+    if (!find_init(&f, 1, -1))
+        return;
+    vtdm_start(&f.vm, VTDM_SCALABLE);
+    vtdm_install(&f.vm, VTDM_RID, &f.vm.domain);
+    vtdm_command(&f.vm, VTDM_TE, FALSE);
+    guest_vtd_pasid_table(words, &f.vm.domain);
+    words[0] |= 7 << 6; /* PGTT: none */
+    vtdm_put_pasid(&f.vm, VTDM_RID, 0, words);
+    spy_fail(&f.target.spy, VFIO_DEVICE_DETACH_IOMMUFD_PT, 1, EIO, G_MAXUINT);
+    vtdm_command(&f.vm, VTDM_TE, TRUE);
+    vtdm_drain_faults(&f.vm);
+    words[0] ^= 1 << 6; /* nor this, which is told anew */
+    vtdm_put_pasid(&f.vm, VTDM_RID, 0, words);
+    f.vm.n_msis[VTDM_FAULT_EVENT] = 0;
+    fail_none(&f);
+    vtdm_get(&f.vm, VTDM_GSTS);
+    tap_ok((vtdm_get(&f.vm, VTDM_FSTS) & VTDM_PPF) && f.vm.n_msis[VTDM_FAULT_EVENT] == 1,
+           "a fault that is found as GSTS is read is told by an event");
+    find_clear(&f);
+}
+
 int main(void)
 {
     test_pasid_0();
@@ -303,5 +356,7 @@ int main(void)
     test_enable_at_large();
     test_join_at_large();
     test_group();
+    test_renumber();
+    test_event_of_read();
     return tap_done();
 }

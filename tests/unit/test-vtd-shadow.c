@@ -393,6 +393,28 @@ static void test_silent(const ShadowMachineOptions *options)
     sm_clear(&m);
 }
 
+/* FPD of the PASID table entry. */
+static void test_silent_entry(const ShadowMachineOptions *options)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS];
+    GuestVtdDomain d;
+    ShadowMachine m;
+
+    if (!sm_init(&m, options))
+        return;
+    sm_start(&m, VTDM_SCALABLE);
+    sm_domain(&m, &d, DID);
+    sm_map(&m, &d, iova(0), 0, 1, RW);
+    guest_vtd_pasid_table(words, &d);
+    words[0] |= 2; /* FPD */
+    vtdm_install_pasid(&m.vm, VTDM_RID, 0, words);
+    sm_put(&m, &d, iova(1), 1, VTDM_NOWHERE | GUEST_SS_R);
+    sm_flush_page(&m, DID, iova(1));
+    tap_ok(nothing_told(&m) && g_strrstr(m.vm.refusal, "no guest memory"),
+           "with FPD of a PASID table entry, too");
+    sm_clear(&m);
+}
+
 /*
  * Addresses that the guest's tables have, and the host's not. A container says beforehand
  * how far it maps, and the guest is offered no more; an iommufd says it of a table.
@@ -589,6 +611,7 @@ int main(void)
         test_mode(no_first, VTDM_LEGACY);
         test_mode(no_first, VTDM_SCALABLE);
         test_silent(all);
+        test_silent_entry(all);
         if (can_nest(all))
             test_pasids(SM_OPTIONS(.backend = *name, .pasids = TRUE));
     }

@@ -53,7 +53,7 @@ gboolean viommui_vtd_check_caps(guint64 cap, guint64 ecap, const ViommuHostDevic
         {"CAP.FS1GP", FALSE, CAP_FS1GP},  {"CAP.FS5LP", FALSE, CAP_FS5LP},
         {"ECAP.SRS", TRUE, ECAP_SRS},     {"ECAP.EAFS", TRUE, ECAP_EAFS},
         {"ECAP.PASID", TRUE, ECAP_PASID}, {"ECAP.DT", TRUE, ECAP_DT},
-        {"ECAP.PRS", TRUE, ECAP_PRS},
+        {"ECAP.PRS", TRUE, ECAP_PRS},     {"ECAP.PDS", TRUE, ECAP_PDS},
     };
     guint64 pss = viommui_field_get(ecap, ECAP_PSS);
     guint64 host_pss = viommui_field_get(host->vtd.ecap, ECAP_PSS);
@@ -76,6 +76,10 @@ gboolean viommui_vtd_check_caps(guint64 cap, guint64 ecap, const ViommuHostDevic
     }
     if (viommui_field_get(ecap, ECAP_PASID) && pss > host_pss)
         return refuse(error, device, "ECAP.PSS", pss, host_pss);
+    /* The host's own walks are of first stages. */
+    if (viommui_field_get(ecap, ECAP_FSTS) && viommui_field_get(ecap, ECAP_SMPWCS) &&
+        !viommui_field_get(host->vtd.ecap, ECAP_SMPWCS))
+        return refuse(error, device, "ECAP.SMPWCS", 1, 0);
     return TRUE;
 }
 

@@ -137,6 +137,7 @@ static void decode_device_tlb(const guint64 *word, ViommuiDescriptor *descriptor
 static void decode_wait(const guint64 *word, ViommuiDescriptor *descriptor)
 {
     descriptor->kind = VIOMMUI_DESCRIPTOR_WAIT;
+    descriptor->drains = offers(word[0], WAIT0_PD);
     descriptor->interrupt = offers(word[0], WAIT0_IF);
     descriptor->status_write = offers(word[0], WAIT0_SW);
     descriptor->status_data = viommui_field_get(word[0], WAIT0_DATA);

@@ -156,6 +156,8 @@ static void complete_wait(ViommuVtd *vtd, const ViommuiDescriptor *descriptor)
     const ViommuServices *services = &vtd->config.services;
     guint32 data = GUINT32_TO_LE(descriptor->status_data);
 
+    if (descriptor->drains)
+        viommui_vtd_move_page_requests(vtd);
     if (descriptor->status_write)
         services->write_memory(descriptor->status_address, &data, sizeof data,
                                services->user_data);

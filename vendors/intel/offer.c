@@ -203,6 +203,14 @@ static gboolean offers_page_requests(const Offer *offer)
                                                     all_have(offer, TRUE, ECAP_PDS));
 }
 
+/* Of scalable mode's tables. The hosts walk first stages; all else is walked here. */
+static gboolean offers_coherent_walks(const Offer *offer)
+{
+    gboolean can = !offer->first_stage || all_have(offer, TRUE, ECAP_SMPWCS);
+
+    return offer->scalable && decide(offer->config->coherent, can);
+}
+
 static guint64 make_ecap(const Offer *offer)
 {
     const ViommuVtdConfig *config = offer->config;
@@ -233,7 +241,7 @@ static guint64 make_ecap(const Offer *offer)
     ecap = viommui_field_set(ecap, ECAP_SSTS,
                              offer->scalable && decide(config->second_stage, TRUE));
     ecap = viommui_field_set(ecap, ECAP_FSTS, offer->first_stage);
-    ecap = viommui_field_set(ecap, ECAP_SMPWCS, offer->scalable && coherent);
+    ecap = viommui_field_set(ecap, ECAP_SMPWCS, offers_coherent_walks(offer));
     return viommui_field_set(ecap, ECAP_RPS,
                              offer->scalable && decide(config->rid_pasid, TRUE));
 }

@@ -11,8 +11,8 @@
 
 #include "vunit.h"
 
-/* More than a group can have: the largest index is 511, and each page is asked for once. */
-enum { MAX_REQUESTS = 1024 };
+/* Read at once, mostly more than a group has; and reads of one call, with others to come. */
+enum { N_REQUESTS = 1024, MAX_REQUESTS = 1 << 16, MAX_READS = 64 };
 
 static guint n_places(const ViommuiVtdRegisters *regs)
 {
@@ -88,21 +88,37 @@ static void take_group(ViommuVtd *vtd, const ViommuVtdPageRequest *group, guint 
                              last->group, TRUE);
 }
 
-void viommui_vtd_move_page_requests(ViommuVtd *vtd)
+static void take_groups(ViommuVtd *vtd, const ViommuVtdPageRequest *requests, gsize n)
 {
-    g_autofree ViommuVtdPageRequest *requests = NULL;
-    gsize n = 0, start = 0;
+    gsize start = 0;
 
-    if (!viommui_field_get(vtd->regs.ecap, ECAP_PRS))
-        return;
-    requests = g_new(ViommuVtdPageRequest, MAX_REQUESTS);
-    /* What is left keeps the descriptor readable, and comes with the next call. */
-    viommu_vtd_accel_read_page_requests(vtd->accel, requests, MAX_REQUESTS, &n);
     for (gsize i = 0; i < n; i++) {
         if (!requests[i].last)
             continue;
         take_group(vtd, requests + start, (guint)(i + 1 - start));
         start = i + 1;
+    }
+}
+
+void viommui_vtd_move_page_requests(ViommuVtd *vtd)
+{
+    g_autofree ViommuVtdPageRequest *requests = NULL;
+    gsize room = N_REQUESTS, n = 1;
+
+    if (!viommui_field_get(vtd->regs.ecap, ECAP_PRS))
+        return;
+    requests = g_new(ViommuVtdPageRequest, room);
+    /* What is left keeps the descriptor readable, and comes with the next call. */
+    for (guint i = 0; i < MAX_READS && n; i++) {
+        ViommuResult result =
+            viommu_vtd_accel_read_page_requests(vtd->accel, requests, room, &n);
+
+        take_groups(vtd, requests, n);
+        if (result == VIOMMU_TRANSIENT && room < MAX_REQUESTS) {
+            room *= 2;
+            requests = g_renew(ViommuVtdPageRequest, requests, room);
+            n = 1;
+        }
     }
 }
 

@@ -184,6 +184,8 @@ guint64 viommu_vtd_read(ViommuVtd *vtd, guint64 offset, guint size)
     g_mutex_lock(&vtd->event_lock);
     value = read_at(vtd, offset, size);
     g_mutex_unlock(&vtd->event_lock);
+    /* What was tried again may have had its faults. */
+    viommui_vtd_deliver_interrupts(vtd);
     return size == 4 ? (guint32)value : value;
 }
 
@@ -267,7 +269,7 @@ static void set_translation_enable(ViommuVtd *vtd, gboolean on)
     set_status(vtd, GCMD_TE, on);
     viommui_vtd_forget_all(vtd);
     viommui_vtd_end_change(vtd);
-    vtd->held = FALSE;
+    vtd->regs.held = FALSE;
 }
 
 /* Every device has what the registers say; until then, the guest is to wait for `bits`. */
@@ -429,6 +431,13 @@ void viommui_vtd_registers_sanitize(ViommuVtd *vtd)
                   viommui_field_mask(GCMD_SRTP);
     regs->iqt &= viommui_field_mask(IQ_INDEX);
     regs->iqh &= viommui_field_mask(IQ_INDEX);
+    /* What has a side effect when it is written. */
+    regs->fsts &= viommui_field_mask(FSTS_PFO) | viommui_field_mask(FSTS_PPF) |
+                  viommui_field_mask(FSTS_IQE) | viommui_field_mask(FSTS_ICE) |
+                  viommui_field_mask(FSTS_ITE) | viommui_field_mask(FSTS_FRI);
+    regs->ics &= viommui_field_mask(ICS_IWC);
+    regs->prs &= viommui_field_mask(PRS_PPR) | viommui_field_mask(PRS_PRO);
+    regs->held = !!regs->held;
     regs->fault_index %= (guint)viommui_field_get(regs->cap, CAP_NFR) + 1;
     for (guint i = 0; i < VIOMMUI_VTD_N_EVENTS; i++)
         regs->events[i].ctl &= viommui_field_mask(ECTL_IM) | viommui_field_mask(ECTL_IP);

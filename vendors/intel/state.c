@@ -27,12 +27,12 @@ static const ViommuiStateField fields[] = {
     FIELD(fsts), RECORD(0),     RECORD(1),   RECORD(2),          RECORD(3),  RECORD(4),
     RECORD(5),   RECORD(6),     RECORD(7),   FIELD(fault_index), FIELD(iqh), FIELD(iqt),
     FIELD(iqa),  FIELD(iqercd), FIELD(ics),  FIELD(pqh),         FIELD(pqt), FIELD(pqa),
-    FIELD(prs),  EVENT(0),      EVENT(1),    EVENT(2),
+    FIELD(prs),  EVENT(0),      EVENT(1),    EVENT(2),           FIELD(held),
 };
 
 static const ViommuiStateFormat format = {
     .magic = "viommuVD",
-    .version = 1,
+    .version = 2,
     .what = "a VT-d unit",
     .fields = fields,
     .n_fields = G_N_ELEMENTS(fields),
@@ -80,7 +80,6 @@ static void take_over(ViommuVtd *vtd, GBytes *state)
     vtd->blocked = FALSE;
     viommui_vtd_end_change(vtd);
     vtd->frozen = TRUE;
-    vtd->held = FALSE;
 }
 
 static gboolean restore(ViommuVtd *vtd, GBytes *state, GError **error)

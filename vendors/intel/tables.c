@@ -229,21 +229,23 @@ guint8 viommui_vtd_read_pasid_entry(ViommuVtd *vtd, const ViommuiVtdContextEntry
 /* The first present entry of a table, from an index on. */
 static gboolean find_in_table(ViommuVtd *vtd, guint64 table, guint *index)
 {
-    for (; *index < PASIDS_PER_TABLE; ++*index) {
-        guint64 word;
+    enum { WORDS = VIOMMU_VTD_PASID_ENTRY_SIZE / 8 };
+    guint64 words[PASIDS_PER_TABLE * WORDS];
 
-        if (read_words(vtd, table + (guint64)*index * VIOMMU_VTD_PASID_ENTRY_SIZE, &word,
-                       1) &&
-            has(word, PASID0_P))
+    if (!read_words(vtd, table + (guint64)*index * VIOMMU_VTD_PASID_ENTRY_SIZE, words,
+                    (PASIDS_PER_TABLE - *index) * WORDS))
+        return FALSE;
+    for (guint i = 0; *index < PASIDS_PER_TABLE; ++*index, i++)
+        if (has(words[i * WORDS], PASID0_P))
             return TRUE;
-    }
     return FALSE;
 }
 
 gboolean viommui_vtd_find_pasid(ViommuVtd *vtd, const ViommuiVtdContextEntry *context,
-                                guint32 first, guint32 *ret_pasid)
+                                guint32 first, guint32 last, guint32 *ret_pasid)
 {
-    guint32 n = 1u << (context->pasid_bits - PASID_TABLE_BITS);
+    guint32 n = MIN(1u << (context->pasid_bits - PASID_TABLE_BITS),
+                    (last >> PASID_TABLE_BITS) + 1);
     guint32 at = first >> PASID_TABLE_BITS;
     guint index = first & (PASIDS_PER_TABLE - 1);
     guint64 words[DIRECTORY_CHUNK];
@@ -260,7 +262,7 @@ gboolean viommui_vtd_find_pasid(ViommuVtd *vtd, const ViommuiVtdContextEntry *co
             if (judge_directory(vtd, words[i], &table) == 0 &&
                 find_in_table(vtd, table, &index)) {
                 *ret_pasid = at << PASID_TABLE_BITS | index;
-                return TRUE;
+                return *ret_pasid <= last;
             }
         }
     }

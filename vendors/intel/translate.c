@@ -130,6 +130,9 @@ static ViommuResult bypass(const Request *request, gboolean scalable,
     if (request->iova >= size)
         return fail(request, scalable ? FR_SM_BEYOND_MGAW : FR_BEYOND_WIDTH,
                     fault_disabled);
+    /* One without a PASID is an interrupt, and has been seen to. */
+    if (is_interrupt_address(request->iova))
+        return fail(request, FR_SM_INTERRUPT_ADDRESS, fault_disabled);
     fill(request, request->iova, size - request->iova,
          VIOMMU_ACCESS_READ | VIOMMU_ACCESS_WRITE | VIOMMU_ACCESS_EXECUTE, ret_translation);
     return VIOMMU_OK;

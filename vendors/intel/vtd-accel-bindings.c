@@ -96,13 +96,32 @@ static void refuse(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, const guin
 /* --- what the host is given -------------------------------------------------------------
  */
 
+/* With its IOMMU group a device's attachment goes, whoever of it asked for that. */
+static void drop_requests(ViommuVtdAccel *accel, const ViommuiVtdBinding *binding)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    viommui_vtd_requests_drop(binding->device, binding);
+    if (binding->pasid != VIOMMUI_NO_PASID ||
+        !viommui_host_device_has_mates(binding->device->device))
+        return;
+    g_hash_table_iter_init(&iter, accel->by_device);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        ViommuiVtdDevice *other = value;
+
+        if (viommui_host_device_is_mate(binding->device->device, other->device))
+            viommui_vtd_requests_drop(other, &other->rid_binding);
+    }
+}
+
 /* What is under way ends before what it is about changes. */
 static void leave_hwpt(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
 {
+    drop_requests(accel, binding);
     if (!binding->hwpt)
         return;
     viommui_vtd_flush(accel);
-    viommui_vtd_requests_drop(binding->device, binding);
     viommui_vtd_hwpt_leave(accel, binding);
 }
 
@@ -331,8 +350,8 @@ static ViommuResult follow_entry(ViommuVtdAccel *accel, ViommuiVtdBinding *bindi
     binding->is_present = entry.kind != VIOMMUI_PASID_ENTRY_NOT_PRESENT;
     if (!binding->is_present)
         return block_silently(accel, binding);
-    return follow_present_entry(accel, binding, bytes, &entry,
-                                fault_disabled || entry.fault_disabled);
+    binding->fault_disabled = fault_disabled || entry.fault_disabled;
+    return follow_present_entry(accel, binding, bytes, &entry, binding->fault_disabled);
 }
 
 /* What is remembered of a context entry that was refused. */
@@ -351,6 +370,7 @@ static ViommuResult follow_legacy(ViommuVtdAccel *accel, ViommuiVtdBinding *bind
     guint8 bytes[VIOMMU_VTD_PASID_ENTRY_SIZE];
     ViommuResult result;
 
+    binding->fault_disabled = context->fault_disabled;
     context_bytes(binding, bytes);
     if (!viommui_vtd_can_shadow(accel)) {
         viommui_refuse(host_of(binding), binding->device->device, VIOMMU_UNSUPPORTED,
@@ -448,7 +468,7 @@ void viommui_vtd_binding_fail(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
 
     block_silently(accel, binding);
     refuse(accel, binding, context_bytes(binding, bytes), second_stage_reason(binding),
-           binding->device->context.fault_disabled, result);
+           binding->fault_disabled, result);
     /* With the guest's next descriptor. */
     g_hash_table_add(accel->put_off, binding);
 }
@@ -458,8 +478,7 @@ void viommui_vtd_binding_refuse_page(ViommuVtdAccel *accel,
                                      ViommuResult result)
 {
     ViommuVtdRefusal refusal =
-        make_refusal(binding, second_stage_reason(binding),
-                     binding->device->context.fault_disabled, result);
+        make_refusal(binding, second_stage_reason(binding), binding->fault_disabled, result);
 
     refusal.address = iova;
     accel->config.refused(&refusal, accel->config.user_data);
@@ -480,7 +499,7 @@ static void set_table_pasid(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
 
     if (binding->table_pasid == pasid)
         return;
-    viommui_vtd_hwpt_leave(accel, binding);
+    leave_hwpt(accel, binding);
     unindex(accel, binding);
     set_settled(accel, binding, TRUE);
     binding->table_pasid = pasid;
@@ -522,7 +541,8 @@ ViommuResult viommui_vtd_settle_pasid(ViommuVtdAccel *accel, ViommuiVtdDevice *d
     return result;
 }
 
-static ViommuResult settle_known_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+ViommuResult viommui_vtd_settle_known_pasids(ViommuVtdAccel *accel,
+                                             ViommuiVtdDevice *device)
 {
     g_autofree gpointer *known = NULL;
     ViommuResult worst = VIOMMU_OK;
@@ -549,11 +569,12 @@ ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice
     /* The host has PASID 0 for requests without one, whose binding serves both then. */
     if (!device->context.rid_pasid)
         pasid = 1;
-    for (; config->find_pasid(device->rid, pasid, &pasid, config->user_data); pasid++) {
+    for (; pasid < n_pasids(device) &&
+           config->find_pasid(device->rid, pasid, n_pasids(device) - 1, &pasid,
+                              config->user_data);
+         pasid++) {
         ViommuResult result = VIOMMU_OK;
 
-        if (pasid >= n_pasids(device))
-            break;
         if (!g_hash_table_contains(device->pasids, GUINT_TO_POINTER(pasid)))
             result = viommui_vtd_settle_pasid(accel, device, pasid);
         worst = MIN(worst, result);
@@ -561,9 +582,9 @@ ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice
     return worst;
 }
 
-ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+static ViommuResult settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
 {
-    ViommuResult known = settle_known_pasids(accel, device);
+    ViommuResult known = viommui_vtd_settle_known_pasids(accel, device);
     ViommuResult found = viommui_vtd_find_new_pasids(accel, device);
 
     return MIN(known, found);
@@ -601,7 +622,7 @@ ViommuResult viommui_vtd_refresh_device(ViommuVtdAccel *accel, ViommuiVtdDevice 
     set_table_pasid(accel, &device->rid_binding,
                     context.kind == VIOMMU_VTD_PASID_TABLE ? context.rid_pasid : 0);
     result = viommui_vtd_settle(accel, &device->rid_binding);
-    pasids = viommui_vtd_settle_pasids(accel, device);
+    pasids = settle_pasids(accel, device);
     if (n_pasids(device))
         g_hash_table_add(accel->pasid_devices, device);
     else

@@ -83,8 +83,8 @@ static void collect_unsettled(ViommuVtdAccel *accel, GPtrArray *bindings)
         g_ptr_array_add(bindings, binding);
 }
 
-/* Devices whose PASIDs are enabled: for entries that have become present. */
-static void find_new_pasids(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
+/* Devices whose PASIDs are enabled: for one whose entry may have become present. */
+static void look_for_pasid(ViommuVtdAccel *accel, guint32 pasid)
 {
     g_autofree gpointer *devices = NULL;
     guint n;
@@ -93,13 +93,21 @@ static void find_new_pasids(ViommuVtdAccel *accel, const ViommuiDescriptor *desc
     for (guint i = 0; i < n; i++) {
         ViommuiVtdDevice *device = devices[i];
 
-        if (descriptor->granularity != VIOMMUI_GRANULARITY_PASID)
-            viommui_vtd_find_new_pasids(accel, device);
-        else if (!g_hash_table_contains(device->pasids,
-                                        GUINT_TO_POINTER(descriptor->pasid)) &&
-                 (descriptor->pasid || device->context.rid_pasid))
-            viommui_vtd_settle_pasid(accel, device, descriptor->pasid);
+        if (!g_hash_table_contains(device->pasids, GUINT_TO_POINTER(pasid)) &&
+            (pasid || device->context.rid_pasid))
+            viommui_vtd_settle_pasid(accel, device, pasid);
     }
+}
+
+/* For any: all their tables are read, so once for all descriptors that ask for it. */
+static void look_for_pasids(ViommuVtdAccel *accel)
+{
+    g_autofree gpointer *devices = NULL;
+    guint n;
+
+    devices = g_hash_table_get_keys_as_array(accel->pasid_devices, &n);
+    for (guint i = 0; i < n; i++)
+        viommui_vtd_find_new_pasids(accel, devices[i]);
 }
 
 static void settle_all(ViommuVtdAccel *accel)
@@ -113,17 +121,18 @@ static void settle_all(ViommuVtdAccel *accel)
 
         if (device->rid_binding.goal == VIOMMUI_GOAL_ENTRY)
             viommui_vtd_settle(accel, &device->rid_binding);
-        viommui_vtd_settle_pasids(accel, device);
+        viommui_vtd_settle_known_pasids(accel, device);
     }
 }
 
-static void invalidate_pasids(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
+/* TRUE: there may be new ones of any number. */
+static gboolean invalidate_pasids(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
 {
     g_autoptr(GPtrArray) bindings = g_ptr_array_new();
 
     if (descriptor->granularity == VIOMMUI_GRANULARITY_GLOBAL) {
         settle_all(accel);
-        return;
+        return TRUE;
     }
     if (descriptor->granularity == VIOMMUI_GRANULARITY_PASID) {
         viommui_index_collect(accel->by_did_pasid,
@@ -135,7 +144,10 @@ static void invalidate_pasids(ViommuVtdAccel *accel, const ViommuiDescriptor *de
         collect_unsettled(accel, bindings);
     }
     settle_each(accel, bindings);
-    find_new_pasids(accel, descriptor);
+    if (descriptor->granularity != VIOMMUI_GRANULARITY_PASID)
+        return TRUE;
+    look_for_pasid(accel, descriptor->pasid);
+    return FALSE;
 }
 
 /* --- all descriptors --------------------------------------------------------------------
@@ -147,7 +159,8 @@ static void answer(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
                              descriptor->pasid, descriptor->group, descriptor->success);
 }
 
-static void carry_out(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
+/* TRUE: PASIDs are to be looked for. */
+static gboolean carry_out(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor)
 {
     switch (descriptor->kind) {
     case VIOMMUI_DESCRIPTOR_CONTEXT_CACHE:
@@ -156,8 +169,7 @@ static void carry_out(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor
         break;
     case VIOMMUI_DESCRIPTOR_PASID_CACHE:
         viommui_vtd_flush(accel);
-        invalidate_pasids(accel, descriptor);
-        break;
+        return invalidate_pasids(accel, descriptor);
     case VIOMMUI_DESCRIPTOR_IOTLB:
         /* By address it means second stages, which are shadows here, and no HWPT. */
         if (descriptor->granularity != VIOMMUI_GRANULARITY_PAGE)
@@ -173,12 +185,13 @@ static void carry_out(ViommuVtdAccel *accel, const ViommuiDescriptor *descriptor
     default: /* waits are done when this returns, device TLBs are flushed by the host */
         break;
     }
+    return FALSE;
 }
 
 ViommuResult viommu_vtd_accel_invalidate(ViommuVtdAccel *accel, const guint8 *descriptors,
                                          gsize n_descriptors, gsize *ret_handled)
 {
-    gboolean legal = TRUE;
+    gboolean legal = TRUE, look = FALSE;
 
     *ret_handled = 0;
     viommui_vtd_retry_put_off(accel);
@@ -190,10 +203,12 @@ ViommuResult viommu_vtd_accel_invalidate(ViommuVtdAccel *accel, const guint8 *de
         legal = descriptor.kind != VIOMMUI_DESCRIPTOR_ILLEGAL;
         if (!legal)
             break;
-        carry_out(accel, &descriptor);
+        look |= carry_out(accel, &descriptor);
         *ret_handled = i + 1;
     }
     viommui_vtd_flush(accel);
+    if (look)
+        look_for_pasids(accel);
     /* The guest must not believe that its old tables are out of use. */
     if (!viommui_vtd_retry_put_off(accel)) {
         *ret_handled = 0;

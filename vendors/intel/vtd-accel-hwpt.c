@@ -30,12 +30,15 @@ struct ViommuiVtdHwpt {
 /* --- who shares one ---------------------------------------------------------------------
  */
 
-static ViommuiVtdHwpt *get_hwpt(ViommuVtdAccel *accel, ViommuiVtdBinding *binding)
+/* *ret_is_shared: others use it, or may do still. */
+static ViommuiVtdHwpt *get_hwpt(ViommuVtdAccel *accel, ViommuiVtdBinding *binding,
+                                gboolean *ret_is_shared)
 {
     ViommuiConfig *config =
         viommui_host_device_get_config(binding->device->device, binding->pasid);
     ViommuiVtdHwpt *hwpt = g_hash_table_lookup(accel->hwpts, config);
 
+    *ret_is_shared = hwpt || viommui_config_is_shared(config);
     if (hwpt)
         return hwpt;
     hwpt = g_new0(ViommuiVtdHwpt, 1);
@@ -54,9 +57,9 @@ void viommui_vtd_hwpt_join(ViommuVtdAccel *accel, ViommuiVtdBinding *binding, gu
                            gboolean was_bound)
 {
     guint64 pair = viommui_vtd_did_pasid(did, binding->table_pasid);
-    ViommuiVtdHwpt *hwpt = get_hwpt(accel, binding);
+    gboolean is_shared;
+    ViommuiVtdHwpt *hwpt = get_hwpt(accel, binding, &is_shared);
     gboolean is_known = viommui_index_contains(accel->hwpt_by_did_pasid, pair, hwpt);
-    gboolean is_shared = viommui_config_is_shared(hwpt->config);
 
     g_hash_table_add(hwpt->bindings, binding);
     viommui_index_add(accel->hwpt_by_did, did, hwpt);

@@ -172,8 +172,11 @@ ViommuResult viommu_vtd_accel_read_page_requests(ViommuVtdAccel *accel,
         ViommuResult result = read_host(host, requests + *ret_n, max - *ret_n, &n);
 
         *ret_n += n;
+        /* There is no room for the next, which waits. */
+        if (result == VIOMMU_TRANSIENT && *ret_n)
+            continue;
         if (first == VIOMMU_OK)
             first = result;
     }
-    return first;
+    return first == VIOMMU_TRANSIENT && *ret_n ? VIOMMU_OK : first;
 }

@@ -263,18 +263,22 @@ gboolean viommu_vtd_accel_attach_device(ViommuVtdAccel *accel, ViommuHostDevice 
     return FALSE;
 }
 
-/* Everything known of the requests of a device that is to go, or to be another's. */
-static void forget_bindings(ViommuVtdAccel *accel, ViommuiVtdDevice *device)
+/*
+ * Everything known of the requests of a device that is to go, or to have another ID. In that
+ * case a PASID that could not be blocked stays, to be tried again.
+ */
+static void forget_bindings(ViommuVtdAccel *accel, ViommuiVtdDevice *device, gboolean goes)
 {
     GHashTableIter iter;
-    gpointer binding;
+    gpointer binding, pasid;
 
     viommui_vtd_flush(accel);
     viommui_vtd_requests_drop(device, NULL);
     g_hash_table_iter_init(&iter, device->pasids);
-    while (g_hash_table_iter_next(&iter, NULL, &binding)) {
+    while (g_hash_table_iter_next(&iter, &pasid, &binding)) {
         viommui_vtd_binding_forget(accel, binding);
-        g_hash_table_iter_remove(&iter);
+        if (goes || !viommui_host_device_is_pending(device->device, GPOINTER_TO_UINT(pasid)))
+            g_hash_table_iter_remove(&iter);
     }
     viommui_vtd_binding_forget(accel, &device->rid_binding);
     g_hash_table_remove(accel->pasid_devices, device);
@@ -288,7 +292,7 @@ void viommu_vtd_accel_detach_device(ViommuVtdAccel *accel, ViommuHostDevice *dev
     if (!self)
         return;
     host = self->host;
-    forget_bindings(accel, self);
+    forget_bindings(accel, self, TRUE);
     viommui_host_device_leave(device);
     viommui_index_remove(accel->by_rid, self->rid, self);
     g_hash_table_remove(host->by_devid,
@@ -308,7 +312,7 @@ gboolean viommu_vtd_accel_set_requester_id(ViommuVtdAccel *accel, ViommuHostDevi
                     viommu_host_device_get_name(device));
         return FALSE;
     }
-    forget_bindings(accel, self);
+    forget_bindings(accel, self, FALSE);
     viommui_index_remove(accel->by_rid, self->rid, self);
     self->rid = rid;
     viommui_index_add(accel->by_rid, rid, self);

@@ -117,6 +117,7 @@ typedef struct {
     gboolean leaf; /* tables are unchanged */
     /* WAIT */
     gboolean interrupt;
+    gboolean drains; /* page requests, before it is complete */
     gboolean status_write;
     guint32 status_data;
     guint64 status_address;
@@ -201,6 +202,7 @@ typedef struct {
     gboolean is_settled;
     gboolean is_indexed; /* under did and table_pasid, in the tables of bindings */
     gboolean is_present; /* the entry was, when it was last read */
+    gboolean fault_disabled; /* by it, or by one on the way to it */
     guint16 did;
     ViommuiVtdHwpt *hwpt;     /* the first-stage tables it is bound to, or NULL */
     ViommuiVtdShadow *shadow; /* the copy of second-stage tables that it has, or NULL */
@@ -271,8 +273,8 @@ ViommuResult viommui_vtd_settle_pasid(ViommuVtdAccel *accel, ViommuiVtdDevice *d
                                       guint32 pasid);
 /* Settle the PASIDs of a device that have an entry, and no binding yet. */
 ViommuResult viommui_vtd_find_new_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device);
-/* Settle every PASID of a device that has a binding, or an entry. */
-ViommuResult viommui_vtd_settle_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device);
+/* Settle every PASID of a device that has a binding. */
+ViommuResult viommui_vtd_settle_known_pasids(ViommuVtdAccel *accel, ViommuiVtdDevice *device);
 /* Read the guest's context entry, and settle all that follows from it. */
 ViommuResult viommui_vtd_refresh_device(ViommuVtdAccel *accel, ViommuiVtdDevice *device);
 /*

@@ -35,9 +35,24 @@ static guint mappable_bits(ViommuVtd *vtd, ViommuHostDevice *newcomer)
     return bits;
 }
 
+/* What host units are made for, or without, does not come while a device is behind one. */
+static guint64 keep_out(guint64 ecap, guint64 kept)
+{
+    if (!viommui_field_get(kept, ECAP_PASID)) {
+        ecap = viommui_field_set(ecap, ECAP_PASID, 0);
+        ecap = viommui_field_set(ecap, ECAP_PSS, 0);
+    }
+    if (!viommui_field_get(kept, ECAP_PRS)) {
+        ecap = viommui_field_set(ecap, ECAP_PRS, 0);
+        ecap = viommui_field_set(ecap, ECAP_PDS, 0);
+    }
+    return ecap;
+}
+
 void viommui_vtd_update_offer(ViommuVtd *vtd, ViommuHostDevice *newcomer)
 {
     g_autoptr(GPtrArray) hosts = NULL;
+    guint64 kept;
     GHashTableIter iter;
     gpointer device;
 
@@ -47,12 +62,14 @@ void viommui_vtd_update_offer(ViommuVtd *vtd, ViommuHostDevice *newcomer)
     g_hash_table_iter_init(&iter, vtd->devices);
     while (g_hash_table_iter_next(&iter, &device, NULL))
         g_ptr_array_add(hosts, (gpointer)viommu_host_device_get_info(device));
+    kept = hosts->len ? vtd->regs.ecap : G_MAXUINT64;
     if (newcomer)
         g_ptr_array_add(hosts, (gpointer)viommu_host_device_get_info(newcomer));
     viommui_vtd_begin_change(vtd);
     viommui_vtd_offer(&vtd->config,
                       (const ViommuHostDeviceInfo *const *)(void *)hosts->pdata, hosts->len,
                       mappable_bits(vtd, newcomer), &vtd->regs.cap, &vtd->regs.ecap);
+    vtd->regs.ecap = keep_out(vtd->regs.ecap, kept);
     viommui_vtd_end_change(vtd);
     if (vtd->accel) {
         vtd->accel->config.cap = vtd->regs.cap;
@@ -71,7 +88,7 @@ static void read_context(guint16 rid, ViommuVtdContext *ret_context, void *user_
 
     *ret_context = (ViommuVtdContext){.kind = VIOMMU_VTD_BLOCKED};
     if (!viommui_vtd_is_translating(vtd)) {
-        if (!vtd->held)
+        if (!vtd->regs.held)
             ret_context->kind = VIOMMU_VTD_PASS_THROUGH;
         return;
     }
@@ -121,12 +138,13 @@ static gboolean read_memory(guint64 gpa, void *data, gsize size, void *user_data
     return services->read_memory(gpa, data, size, services->user_data);
 }
 
-static gboolean find_pasid(guint16 rid, guint32 first, guint32 *ret_pasid, void *user_data)
+static gboolean find_pasid(guint16 rid, guint32 first, guint32 last, guint32 *ret_pasid,
+                           void *user_data)
 {
     ViommuVtd *vtd = user_data;
     ViommuiVtdContextEntry context = viommui_vtd_read_context_entry(vtd, rid);
 
-    return !context.reason && viommui_vtd_find_pasid(vtd, &context, first, ret_pasid);
+    return !context.reason && viommui_vtd_find_pasid(vtd, &context, first, last, ret_pasid);
 }
 
 /* No request is at hand: it is recorded as a read. */
@@ -182,10 +200,10 @@ ViommuVtd *viommu_vtd_new(const ViommuVtdConfig *config, GError **error)
     if (!vtd->config.version)
         vtd->config.version = VERSION_1_0;
     vtd->devices = g_hash_table_new(NULL, NULL);
-    vtd->held = TRUE;
     g_mutex_init(&vtd->event_lock);
     viommui_vtd_endpoints_init(vtd);
     viommui_vtd_registers_reset(vtd);
+    vtd->regs.held = TRUE;
     viommui_vtd_update_offer(vtd, NULL);
     if (make_accel(vtd, error))
         return vtd;
@@ -302,6 +320,6 @@ gboolean viommu_vtd_release(ViommuVtd *vtd, GError **error)
     viommui_vtd_registers_reset(vtd);
     viommui_vtd_update_offer(vtd, NULL);
     set_blocked(vtd, FALSE);
-    vtd->held = FALSE;
+    vtd->regs.held = FALSE;
     return viommu_vtd_accel_release(vtd->accel, error);
 }

@@ -61,6 +61,7 @@ typedef struct {
     guint32 fsts;
     guint64 frcd[VTD_MAX_FRCD][2];
     guint32 fault_index; /* the record to be written next */
+    guint32 held; /* host devices are blocked until the first release, or TE; no register */
     guint64 iqh;
     guint64 iqt;
     guint64 iqa;
@@ -80,7 +81,6 @@ struct ViommuVtd {
     ViommuiVtdRegisters regs;
     guint32 unmet;    /* bits of gsts that the guest is not shown yet: inverted */
     gboolean frozen;  /* the guest has seen what is offered */
-    gboolean held;    /* host devices are blocked until the first release, or TE */
     gboolean blocked; /* all requests are, whatever registers say, until release */
 
     /*
@@ -218,9 +218,9 @@ guint8 viommui_vtd_read_pasid_entry(ViommuVtd *vtd, const ViommuiVtdContextEntry
                                     guint32 pasid,
                                     guint8 ret_entry[VIOMMU_VTD_PASID_ENTRY_SIZE],
                                     gboolean *ret_fault_disabled);
-/* The first PASID from `first` on that has a present entry. */
+/* The first PASID of first to last that has a present entry. */
 gboolean viommui_vtd_find_pasid(ViommuVtd *vtd, const ViommuiVtdContextEntry *context,
-                                guint32 first, guint32 *ret_pasid);
+                                guint32 first, guint32 last, guint32 *ret_pasid);
 
 /* --- walk.c --- */
 

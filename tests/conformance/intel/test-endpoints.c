@@ -225,6 +225,7 @@ static void test_interrupts(VtdMachine *vm)
                to.is_msi,
            "... of a host device's requester ID too");
     tap_ok(without(vm, first, READ) != vm->page, "a read there is not translated");
+    tap_is(vtdm_fault_reason(vm), VTDM_F_INTERRUPT, "... but a fault");
     guest_vtd_map(&vm->domain, first - 0x1000, vm->page, TRUE);
     guest_vtd_map(&vm->domain, last + 1, vm->page, TRUE);
     to.is_msi = TRUE;

@@ -57,7 +57,8 @@ static void test_intersection(void)
     } fields[] = {{"FS1GP", VTDM_CAP_FS1GP, VTDM_CAP},
                   {"FS5LP", VTDM_CAP_FS5LP, VTDM_CAP},
                   {"SRS", VTDM_ECAP_SRS, VTDM_ECAP},
-                  {"EAFS", VTDM_ECAP_EAFS, VTDM_ECAP}};
+                  {"EAFS", VTDM_ECAP_EAFS, VTDM_ECAP},
+                  {"SMPWCS", VTDM_ECAP_SMPWCS, VTDM_ECAP}};
 
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
         guint64 bit = 1ull << fields[i].lowest;
@@ -74,6 +75,92 @@ static void test_intersection(void)
         }
         target_clear(&target);
     }
+}
+
+/* What a host has no part in, and what it lacks, asked for all the same: by name. */
+static void test_refused(void)
+{
+    const struct {
+        const char *name;
+        guint lowest;
+        ViommuVtdConfig config;
+    } fields[] = {
+        {"ECAP.SMPWCS 1", VTDM_ECAP_SMPWCS, {.pasid_bits = -1, .coherent = VIOMMU_ON}},
+        {"ECAP.PDS 1",
+         VTDM_ECAP_PDS,
+         {.pasid_bits = -1, .device_tlb = VIOMMU_ON, .page_requests = VIOMMU_ON}},
+        {"ECAP.PRS 1",
+         VTDM_ECAP_PRS,
+         {.pasid_bits = -1, .device_tlb = VIOMMU_ON, .page_requests = VIOMMU_ON}},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        const ViommuEmulatorDeviceConfig device = {
+            .iommu_group = -1, .ats = TRUE, .pri = TRUE};
+        const ViommuHostConfig on = {.iommufd = -1};
+        ViommuHostConfig config = on;
+        g_autoptr(GError) error = NULL;
+        ViommuEmulatorVtdConfig unit;
+        ViommuHostDevice *late;
+        ViommuHost *host;
+        Target target;
+        VtdMachine vm;
+
+        viommu_emulator_vtd_defaults(&unit);
+        unit.ecap &= ~(1ull << fields[i].lowest);
+        target_init_vtd(&target, &unit, 1, &device, 1);
+        config = target_host_config(&target);
+        if (tap_ok(vtdm_init(&vm, NULL, NULL, &fields[i].config), "a unit with %s",
+                   fields[i].name)) {
+            host = viommu_host_new(&config, NULL);
+            late = viommu_host_device_new_from_bdf(host, target.bdfs[0], NULL);
+            tap_ok(!viommu_vtd_attach_device(vm.vtd, late, VTDM_RID, 0, &error),
+                   "... refuses a host without");
+            tap_has(error ? error->message : NULL, fields[i].name, "... naming the field");
+            viommu_host_device_free(late);
+            viommu_host_free(host);
+            vtdm_clear(&vm);
+        }
+        target_clear(&target);
+    }
+}
+
+/* What is offered does not grow over host units that were made without it. */
+static void test_unplug_first(void)
+{
+    const ViommuEmulatorDeviceConfig devices[] = {
+        {.iommu = 0, .iommu_group = -1, .pasid_bits = 8},
+        {.iommu = 1, .iommu_group = -1, .pasid_bits = 8}};
+    guint64 words[GUEST_VTD_PASID_WORDS];
+    ViommuEmulatorVtdConfig units[2];
+    Target target;
+    VtdMachine vm;
+
+    for (guint i = 0; i < 2; i++)
+        viommu_emulator_vtd_defaults(&units[i]);
+    units[0].ecap &= ~(1ull << VTDM_ECAP_PASID);
+    target_init_vtd(&target, units, 2, devices, 2);
+    if (tap_ok(vtdm_init(&vm, &target, target.bdfs, NULL),
+               "two units, the first one without PASIDs")) {
+        viommu_vtd_detach_device(vm.vtd, vm.devices[0]);
+        tap_is(vtdm_ecap(&vm, VTDM_ECAP_PASID, 1), 0,
+               "its device goes before the guest looks: there are none for the other");
+        viommu_vtd_detach_device(vm.vtd, vm.devices[1]);
+        viommu_vtd_attach_device(vm.vtd, vm.devices[1], VTDM_RID + 8, 0, NULL);
+        tap_is(vtdm_ecap(&vm, VTDM_ECAP_PASID, 1), 0, "... what was seen stays");
+        viommu_vtd_block(vm.vtd, NULL);
+        viommu_vtd_detach_device(vm.vtd, vm.devices[1]);
+        viommu_vtd_attach_device(vm.vtd, vm.devices[1], VTDM_RID + 8, 0, NULL);
+        viommu_vtd_release(vm.vtd, NULL);
+        tap_is(vtdm_ecap(&vm, VTDM_ECAP_PASID, 1), 1,
+               "plugged anew in a reset, it has them");
+        vtdm_start(&vm, VTDM_SCALABLE);
+        guest_vtd_pasid_table(words, &vm.domain);
+        vtdm_install_pasid(&vm, VTDM_RID + 8, 5, words);
+        tap_ok(vtdm_pasid_reaches(&vm, 1, 5, VTDM_IOVA, vm.page), "... and they work");
+        vtdm_clear(&vm);
+    }
+    target_clear(&target);
 }
 
 static void test_no_nesting(void)
@@ -338,6 +425,8 @@ int main(int argc, char **argv)
     if (argc > 1 && g_str_equal(argv[1], "--device"))
         return tap_skip_all("the VM has one unit");
     test_intersection();
+    test_refused();
+    test_unplug_first();
     test_no_nesting();
     test_two_units();
     test_two_hosts();

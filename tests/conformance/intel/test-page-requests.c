@@ -6,6 +6,7 @@
  * a rule.
  */
 #include <errno.h>
+#include <linux/iommufd.h>
 #include <string.h>
 
 #include <viommu-emulator/inspect.h>
@@ -279,6 +280,174 @@ static void test_ends(VtdMachine *vm)
     tap_is(vm->n_watched, 0, "... and no descriptor is watched");
 }
 
+/* 6.5.2.8: what the device has asked for before is in the queue when the wait is done. */
+static void test_drain(VtdMachine *vm)
+{
+    VtdmPageRequest r = {0};
+
+    tap_is(store(vm, UNMAPPED), -EINPROGRESS, "a store that waits, and is not told yet");
+    vtdm_queue(vm, guest_vtd_inv_wait(++vm->sequence) | 1 << 7, vm->status);
+    tap_ok(vtdm_ring(vm) && vtdm_waited(vm), "a wait with page request drain");
+    tap_ok(vtdm_next_request(vm, &r) && r.address == UNMAPPED,
+           "... the request is in the queue by then");
+    vtdm_respond(vm, &r, INVALID);
+}
+
+/* What a read of the host's queue has: so many requests, each a group, and a group. */
+static struct {
+    ssize_t (*read)(void *data, int fd, void *buf, size_t size);
+    int fd;
+    guint32 devid;
+    guint singles;
+    guint group;
+} flood;
+
+static void flood_fill(struct iommu_hwpt_pgfault *fault, guint group, gboolean last, guint n)
+{
+    *fault = (struct iommu_hwpt_pgfault){.flags = last ? IOMMU_PGFAULT_FLAGS_LAST_PAGE : 0,
+                                         .dev_id = flood.devid,
+                                         .grpid = group,
+                                         .perm = IOMMU_PGFAULT_PERM_WRITE,
+                                         .addr = (guint64)n << 12,
+                                         .cookie = group + 1};
+}
+
+/* As the kernel: groups are whole, and one that has no room is none. */
+static ssize_t flood_read(void *data, int fd, void *buf, size_t size)
+{
+    struct iommu_hwpt_pgfault *faults = buf;
+    gsize room = size / sizeof *faults, n = 0;
+
+    if (fd != flood.fd)
+        return flood.read(data, fd, buf, size);
+    for (; flood.singles && n < room; flood.singles--, n++)
+        flood_fill(&faults[n], flood.singles % 500, TRUE, flood.singles);
+    if (!flood.singles && flood.group && room - n < flood.group)
+        return n ? (ssize_t)(n * sizeof *faults) : -EINVAL;
+    for (; !flood.singles && flood.group; flood.group--, n++)
+        flood_fill(&faults[n], 501, flood.group == 1, flood.group);
+    return (ssize_t)(n * sizeof *faults);
+}
+
+/* singles, and a group, are all in the queue, in groups that are whole. */
+static gboolean comes_whole(VtdMachine *vm, Spy *spy, guint singles, guint group)
+{
+    enum { ORDER = 6, SIZE = 32 };
+    const guint64 queue = vtdm_alloc(vm, GUEST_PAGE << ORDER);
+    const ViommuSeamOps *was = spy->seam.ops;
+    ViommuSeamOps ops = *was;
+    guint n = 0, of_group = 0;
+
+    vtdm_set64(vm, VTDM_PQH, 0);
+    vtdm_set64(vm, VTDM_PQT, 0);
+    vtdm_set64(vm, VTDM_PQA, queue | ORDER);
+
+    flood.devid = viommu_host_device_get_info(vm->devices[0])->devid;
+    flood.fd = vm->event_fd;
+    flood.read = was->read;
+    flood.singles = singles;
+    flood.group = group;
+    ops.read = flood_read;
+    spy->seam.ops = &ops;
+    for (guint i = 0; i < 4; i++)
+        viommu_vtd_handle_events(vm->vtd);
+    spy->seam.ops = was;
+    for (guint64 at = queue; at < queue + vtdm_get64(vm, VTDM_PQT); at += SIZE, n++)
+        of_group += (vtdm_load(vm, at + 8) >> 3 & 0x1ff) == 501;
+    return n == singles + group && of_group == group && !(vtdm_get(vm, VTDM_PRS) & PRO);
+}
+
+static void test_whole_groups(VtdMachine *vm, Spy *spy)
+{
+    tap_ok(comes_whole(vm, spy, 3, 8), "a group of eight, after others");
+    tap_ok(comes_whole(vm, spy, 1020, 8), "... where what is read at once ends within it");
+    tap_ok(comes_whole(vm, spy, 0, 3000), "... and where it is more than that");
+    vtdm_set_page_queue(vm);
+}
+
+/* A late answer to a request whose binding went is not that to another. */
+static void late_is_lost(VtdMachine *vm, guint64 iova, const VtdmPageRequest *late)
+{
+    VtdmPageRequest r = {0};
+
+    vtdm_store_as(vm, 0, VTDM_NO_PASID, iova);
+    tap_ok(vtdm_next_request(vm, &r), "another request");
+    vtdm_respond(vm, late, INVALID);
+    tap_is(waiting(vm), 1, "... is not ended by a late answer to the one before");
+    vtdm_respond(vm, &r, INVALID);
+}
+
+static void test_rid_pasid(VtdMachine *vm)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS], at = vtdm_context_at(vm, VTDM_RID);
+    guint64 context = vtdm_load(vm, at);
+    VtdmPageRequest r = {0};
+
+    guest_vtd_pasid_table(words, &vm->domain);
+    vtdm_put_pasid(vm, VTDM_RID, PASID, words);
+    vtdm_put_context(vm, VTDM_RID, context, PASID);
+    vtdm_flush_all(vm);
+    store(vm, UNMAPPED);
+    tap_ok(vtdm_next_request(vm, &r), "RID_PASID 5: a request");
+    vtdm_put_context(vm, VTDM_RID, 0, 0);
+    vtdm_flush_all(vm);
+    tap_is(waiting(vm), 0, "... is answered when the context entry goes");
+    vtdm_put_context(vm, VTDM_RID, context, PASID);
+    vtdm_flush_all(vm);
+    late_is_lost(vm, UNMAPPED + GUEST_PAGE, &r);
+    vtdm_put_context(vm, VTDM_RID, context, 0);
+    vtdm_flush_all(vm);
+}
+
+/* Renumbered, a device has asked for nothing under its new ID. */
+static void test_renumber(VtdMachine *vm)
+{
+    VtdmPageRequest r = {0};
+
+    store(vm, UNMAPPED);
+    tap_ok(vtdm_next_request(vm, &r), "a request");
+    viommu_vtd_set_requester_id(vm->vtd, vm->devices[0], VTDM_RID + 8, NULL);
+    tap_is(waiting(vm), 0, "... is answered when the device gets another ID");
+    viommu_vtd_set_requester_id(vm->vtd, vm->devices[0], VTDM_RID, NULL);
+    late_is_lost(vm, UNMAPPED + GUEST_PAGE, &r);
+}
+
+/* Another of its IOMMU group has the device blocked. */
+static void test_mate(void)
+{
+    const ViommuEmulatorDeviceConfig devices[] = {
+        {.iommu_group = 7, .ats = TRUE, .pri = TRUE, .pasid_bits = 8},
+        {.iommu_group = 7, .ats = TRUE, .pri = TRUE, .pasid_bits = 8}};
+    ViommuEmulatorVtdConfig unit;
+    VtdmPageRequest r = {0};
+    Target target;
+    VtdMachine vm;
+
+    viommu_emulator_vtd_defaults(&unit);
+    target_init_vtd(&target, &unit, 1, devices, 2);
+    if (tap_ok(vtdm_init_flags(&vm, &target, target.bdfs, NULL,
+                               VIOMMU_VTD_DEVICE_PAGE_REQUESTS),
+               "two of a group")) {
+        vtdm_start(&vm, VTDM_SCALABLE);
+        for (guint16 rid = VTDM_RID; rid <= VTDM_RID + 8; rid += 8) {
+            guint64 at = vtdm_context_at(&vm, rid);
+
+            vtdm_pasid_at(&vm, rid, 0);
+            vtdm_store(&vm, at, vtdm_load(&vm, at) | DTE | PRE);
+            vtdm_flush_context(&vm, rid, 0);
+            vtdm_install(&vm, rid, &vm.domain);
+        }
+        store(&vm, UNMAPPED);
+        tap_ok(vtdm_next_request(&vm, &r), "a request of one");
+        vtdm_remove(&vm, VTDM_RID + 8);
+        tap_is(waiting(&vm), 0, "... is answered when the other has both blocked");
+        vtdm_install(&vm, VTDM_RID + 8, &vm.domain);
+        late_is_lost(&vm, UNMAPPED + GUEST_PAGE, &r);
+        vtdm_clear(&vm);
+    }
+    target_clear(&target);
+}
+
 int main(int argc, char **argv)
 {
     Target target;
@@ -303,9 +472,14 @@ int main(int argc, char **argv)
         test_late(&vm);
         test_event(&vm);
         test_overflow(&vm);
+        test_drain(&vm);
+        test_whole_groups(&vm, &target.spy);
+        test_rid_pasid(&vm);
+        test_renumber(&vm);
         test_ends(&vm);
         vtdm_clear(&vm);
     }
     target_clear(&target);
+    test_mate();
     return tap_done();
 }

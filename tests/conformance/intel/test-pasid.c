@@ -292,6 +292,32 @@ static void test_rid_pasid(Rig *r)
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page), "... until it is in range again");
 }
 
+/* What is looked through for entries that are new: no more than the device can have. */
+static void test_cost(Rig *r)
+{
+    enum { ENTRIES = 16384, N = 100 };
+    VtdMachine *vm = &r->vm;
+    guint64 at = vtdm_context_at(vm, VTDM_RID), word = vtdm_load(vm, at);
+    guint64 directory = vtdm_alloc(vm, ENTRIES * 8), table = vtdm_alloc(vm, GUEST_PAGE);
+
+    vtdm_store(vm, directory, vtdm_load(vm, word & ~0xfffull));
+    for (guint i = 1; i < ENTRIES; i++)
+        vtdm_store(vm, directory + 8 * i, table | 1);
+    vtdm_store(vm, at, directory | 7 << 9 | (word & 0x1ff));
+    vtdm_flush_context(vm, VTDM_RID, 0);
+    vm->counted = table;
+    vm->n_reads = 0;
+    for (guint i = 0; i < N; i++)
+        vtdm_queue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, 77, 0), 0);
+    vtdm_ring(vm);
+    tap_ok(vm->n_reads < 10,
+           "%d PASID-cache invalidations by domain, and a directory of %d tables: %u read", N,
+           ENTRIES, vm->n_reads);
+    vm->counted = 0;
+    vtdm_store(vm, at, word);
+    vtdm_flush_context(vm, VTDM_RID, 0);
+}
+
 static void test_end(Rig *r)
 {
     VtdMachine *vm = &r->vm;
@@ -342,6 +368,7 @@ int main(int argc, char **argv)
         test_flush(&r);
         test_many(&r);
         test_rid_pasid(&r);
+        test_cost(&r);
         test_end(&r);
         vtdm_clear(&r.vm);
     }

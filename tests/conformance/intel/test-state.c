@@ -4,6 +4,7 @@
  * point is a rule.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "tap.h"
 #include "vtd-machine.h"
@@ -232,6 +233,52 @@ static void test_reset(VtdMachine *vm, Spy *spy)
            "the next reset succeeds");
 }
 
+/* Neither released nor translating, it lets nothing pass; nor does its state. */
+static void test_held(VtdMachine *vm)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) state = NULL;
+
+    tap_ok(vtdm_remake(vm, &error) && vtdm_is_blocked(vm, 0), "a unit not released yet");
+    state = viommu_vtd_save(vm->vtd, &error);
+    tap_ok(state && viommu_vtd_restore(vm->vtd, state, &error) && vtdm_is_blocked(vm, 0),
+           "... saved and restored, it still blocks");
+    viommu_vtd_block(vm->vtd, NULL);
+    tap_ok(viommu_vtd_release(vm->vtd, NULL) && vtdm_is_identity(vm, 0), "... until released");
+}
+
+/* Every bit set, but for those that are compared: what no guest could have written is not. */
+static void test_hostile(VtdMachine *vm)
+{
+    enum { HEADER = 32 };
+    g_autoptr(GBytes) state = viommu_vtd_save(vm->vtd, NULL);
+    g_autofree guint8 *bytes = NULL;
+    g_autoptr(GBytes) hostile = NULL;
+    gsize size;
+
+    bytes = g_memdup2(g_bytes_get_data(state, &size), g_bytes_get_size(state));
+    size = g_bytes_get_size(state);
+    for (gsize i = 0; i + 8 <= size; i++) {
+        const guint64 cap = vtdm_get64(vm, VTDM_CAP), ecap = vtdm_get64(vm, VTDM_ECAP);
+
+        if (memcmp(bytes + i, &cap, 8) || i + 16 > size || memcmp(bytes + i + 8, &ecap, 8))
+            continue;
+        memset(bytes + i + 16, 0xff, size - i - 16);
+        break;
+    }
+    hostile = g_bytes_new(bytes, size);
+    viommu_vtd_restore(vm->vtd, hostile, NULL);
+    tap_is(vtdm_get(vm, VTDM_GSTS) & ~(VTDM_TE | VTDM_QIE | VTDM_SRTP), 0,
+           "a state of ones: GSTS has no more than there can be");
+    tap_is(vtdm_get(vm, VTDM_FSTS) & ~0xff73u, 0, "... nor FSTS");
+    tap_is(vtdm_get(vm, VTDM_ICS), 1, "... nor ICS");
+    tap_is(vtdm_get(vm, VTDM_PRS) & ~3u, 0, "... nor PRS");
+    tap_is(vtdm_get(vm, VTDM_FECTL) & ~(VTDM_IM | VTDM_IP), 0, "... nor FECTL");
+    tap_is((gint64)(vtdm_get64(vm, VTDM_IQT) & ~0x7fff0ull), 0, "... nor IQT");
+    viommu_vtd_block(vm->vtd, NULL);
+    tap_ok(viommu_vtd_release(vm->vtd, NULL), "... and it can be reset");
+}
+
 int main(int argc, char **argv)
 {
     Target target;
@@ -251,6 +298,8 @@ int main(int argc, char **argv)
         test_other_config(&vm);
         test_host_refuses(&vm, &target.spy);
         test_reset(&vm, &target.spy);
+        test_held(&vm);
+        test_hostile(&vm);
         vtdm_clear(&vm);
     }
     target_clear(&target);
