@@ -53,6 +53,11 @@ static void test_record(VtdMachine *vm)
     vtdm_translate(vm, EP, VTDM_NO_PASID, UNMAPPED, WRITE);
     tap_ok(vtdm_next_fault(vm, &f) && !f.read && f.type == 0, "a write is one");
     tap_is(events(vm), 2, "... with its own event");
+    vtdm_set(vm, VTDM_FEUADDR, 0x34);
+    fault(vm, EP);
+    tap_is((gint64)(vm->msi_address >> 32), 0x34, "FEUADDR: to an address of 64 bits");
+    vtdm_set(vm, VTDM_FEUADDR, 0);
+    vtdm_drain_faults(vm);
     vtdm_translate(vm, EP, VTDM_NO_PASID, UNMAPPED, READ | VIOMMU_ACCESS_PEEK);
     tap_is(pending(vm), 0, "who only peeks leaves no record");
     fault(vm, EP);

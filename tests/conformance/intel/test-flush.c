@@ -4,6 +4,8 @@
  * are, what DMA makes of them, and what happens when the host fails one. A point is a rule.
  */
 #include <errno.h>
+#include <linux/iommufd.h>
+#include <string.h>
 
 #include "tap.h"
 #include "vtd-machine.h"
@@ -274,6 +276,84 @@ static void test_hopeless(VtdMachine *vm, Spy *spy)
     vtdm_flush_tables(vm, VTDM_DID, 0);
 }
 
+/* --- entries of the host's ---------------------------------------------------------------
+ */
+
+/* What the last invalidation had. */
+typedef struct {
+    guint n;
+    struct iommu_hwpt_vtd_s1_invalidate entries[4];
+} Entries;
+
+static void take_entries(void *user_data, unsigned long request, void *arg, int *ret)
+{
+    const struct iommu_hwpt_invalidate *cmd = arg;
+    Entries *entries = user_data;
+
+    if (request != IOMMU_HWPT_INVALIDATE || *ret < 0)
+        return;
+    entries->n = cmd->entry_num;
+    memcpy(entries->entries, (const void *)(guintptr)cmd->data_uptr,
+           MIN(cmd->entry_num, G_N_ELEMENTS(entries->entries)) * cmd->entry_len);
+}
+
+/* One or two pages, one after the other. */
+static void flush_two(VtdMachine *vm, Entries *entries, guint64 one, guint64 other)
+{
+    entries->n = 0;
+    vtdm_queue(vm, page_flush(vm, VTDM_DID), one);
+    if (other != one)
+        vtdm_queue(vm, page_flush(vm, VTDM_DID), other);
+    vtdm_queue_wait(vm);
+    vtdm_ring(vm);
+}
+
+static void test_entries(VtdMachine *vm, Spy *spy)
+{
+    const guint64 base = 0x100000;
+    Entries seen = {0};
+    const struct iommu_hwpt_vtd_s1_invalidate *first = &seen.entries[0];
+
+    if (!vm->nests) {
+        tap_skip("the host is given maps and unmaps", "invalidations of the host");
+        return;
+    }
+    spy->answer = take_entries;
+    spy->answer_data = &seen;
+    flush_two(vm, &seen, base, base);
+    tap_ok(seen.n == 1 && first->addr == base && first->npages == 1 && !first->flags,
+           "a page, with all tables on the way");
+    flush_two(vm, &seen, base | 1 << 6, base | 1 << 6);
+    tap_ok(seen.n == 1 && first->flags == IOMMU_VTD_INV_FLAGS_LEAF, "IH: its leaf");
+    flush_two(vm, &seen, base, base | 0x1000 | 1 << 6);
+    tap_is(seen.n, 2, "with and without are two");
+    flush_two(vm, &seen, base, base + 0x1000);
+    tap_ok(seen.n == 1 && first->addr == base && first->npages == 2,
+           "a page and the next are one");
+    flush_two(vm, &seen, base + 0x1000, base);
+    tap_ok(seen.n == 1 && first->addr == base && first->npages == 2,
+           "... and a page and the one before");
+    flush_two(vm, &seen, base - 0x1000, base);
+    tap_is(seen.n, 2, "... but where the host would round up to far more");
+    flush_two(vm, &seen, base, base + 0x2000);
+    tap_is(seen.n, 2, "pages apart are two");
+    spy->answer = NULL;
+    spy_reset_counts(spy);
+    vtdm_remove(vm, VTDM_RID);
+    vtdm_flush_all(vm);
+    spy_reset_counts(spy);
+    {
+        guint64 words[GUEST_VTD_PASID_WORDS];
+
+        guest_vtd_pasid_table(words, &vm->domain);
+        vtdm_put_pasid(vm, VTDM_RID, 0, words);
+    }
+    vtdm_flush_pasid(vm, VTDM_DID, 0);
+    tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page) &&
+               spy_count(spy, IOMMU_HWPT_INVALIDATE) == 0,
+           "tables bound for the first time need none");
+}
+
 /* --- two devices ------------------------------------------------------------------------
  */
 
@@ -350,6 +430,7 @@ int main(int argc, char **argv)
         test_upper_half(&vm);
         test_batches(&vm, &target.spy);
         test_order(&vm);
+        test_entries(&vm, &target.spy);
         test_failures(&vm, &target.spy);
         test_hopeless(&vm, &target.spy);
         vtdm_clear(&vm);

@@ -110,6 +110,9 @@ static void test_entries(Rig *r)
     vtdm_flush_tables(vm, VTDM_DID, 0);
     tap_is(reads(r), r->other, "another entry: PASID-cache by PASID, and IOTLB");
     vtdm_put_pasid(vm, EP, 0, words[0]);
+    vtdm_issue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_PASID, OTHER_DID, 7), 0);
+    tap_is(reads(r), r->other, "... and not by another PASID");
+    vtdm_put_pasid(vm, EP, 0, words[0]);
     vtdm_queue(vm, guest_vtd_inv_pasid_cache(GUEST_PASID_CACHE_DOMAIN, OTHER_DID, 0), 0);
     vtdm_flush_tables(vm, OTHER_DID, 0);
     tap_is(reads(r), vm->page, "... by domain");

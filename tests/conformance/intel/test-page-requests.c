@@ -18,6 +18,8 @@
 enum { UNMAPPED = 0x9000, PASID = 5, DTE = 1 << 2, PRE = 1 << 4 };
 enum { SUCCESS = 0, INVALID = 1, FAILURE = 15 };
 enum { PPR = 1, PRO = 2 };
+#define EXE  (1ull << 52)
+#define PRIV (1ull << 53)
 
 static void make_target(Target *target)
 {
@@ -144,6 +146,15 @@ static void test_pasid(VtdMachine *vm, guint64 page)
                r.rid == VTDM_RID && r.address == UNMAPPED,
            "... its request says so");
     guest_vtd_map(&domain, UNMAPPED, page, TRUE);
+    {
+        VtdmPageRequest other = r;
+
+        other.pasid = PASID + 1;
+        vtdm_respond(vm, &other, INVALID);
+        other.has_pasid = FALSE;
+        vtdm_respond(vm, &other, INVALID);
+    }
+    tap_is(waiting(vm), 1, "... not answered by another's answer");
     tap_ok(vtdm_respond(vm, &r, SUCCESS) && landed(vm, page), "... and is answered by it");
     vtdm_set(vm, VTDM_PRS, PPR);
     vtdm_store_as(vm, 0, PASID, UNMAPPED + 0x1000);
@@ -205,9 +216,16 @@ static void test_event(VtdMachine *vm)
     tap_ok(vm->n_msis[VTDM_PAGE_EVENT] == 1 &&
                vtdm_get(vm, VTDM_PECTL) == (VTDM_IM | VTDM_IP),
            "IM: the event is held, and IP set");
+    vtdm_set(vm, VTDM_PRS, PPR);
+    tap_is(vtdm_get(vm, VTDM_PECTL), VTDM_IM, "PPR cleared, there is nothing to send");
+    store(vm, UNMAPPED + 0x1000);
+    viommu_vtd_handle_events(vm->vtd);
+    vtdm_set(vm, VTDM_PEUADDR, 0x12);
     vtdm_set(vm, VTDM_PECTL, 0);
     tap_ok(vm->n_msis[VTDM_PAGE_EVENT] == 2 && vtdm_get(vm, VTDM_PECTL) == 0,
-           "IM cleared, it is sent");
+           "IM cleared, what is pending is sent");
+    tap_is((gint64)(vm->msi_address >> 32), 0x12, "... to an address of 64 bits");
+    vtdm_set(vm, VTDM_PEUADDR, 0);
     while (vtdm_next_request(vm, &r))
         vtdm_respond(vm, &r, INVALID);
     vtdm_set(vm, VTDM_PRS, PPR);
@@ -235,6 +253,10 @@ static void test_overflow(VtdMachine *vm)
             break;
     }
     tap_ok(n >= PLACES && n <= 2 * (PLACES + MORE), "... what fitted is there");
+    n = waiting(vm);
+    store(vm, UNMAPPED + 0x200000);
+    tap_ok(!vtdm_next_request(vm, &r) && waiting(vm) == n + 1,
+           "while PRO is set there is room, and no request comes");
     vtdm_set(vm, VTDM_PRS, PPR | PRO);
     for (guint i = 0; i < 4 && waiting(vm); i++)
         while (vtdm_next_request(vm, &r))
@@ -302,12 +324,15 @@ static struct {
     guint group;
 } flood;
 
-static void flood_fill(struct iommu_hwpt_pgfault *fault, guint group, gboolean last, guint n)
+static void flood_fill(struct iommu_hwpt_pgfault *fault, guint group, gboolean last,
+                       guint n)
 {
     *fault = (struct iommu_hwpt_pgfault){.flags = last ? IOMMU_PGFAULT_FLAGS_LAST_PAGE : 0,
                                          .dev_id = flood.devid,
                                          .grpid = group,
-                                         .perm = IOMMU_PGFAULT_PERM_WRITE,
+                                         .perm = IOMMU_PGFAULT_PERM_WRITE |
+                                                 IOMMU_PGFAULT_PERM_EXEC |
+                                                 IOMMU_PGFAULT_PERM_PRIV,
                                          .addr = (guint64)n << 12,
                                          .cookie = group + 1};
 }
@@ -353,7 +378,8 @@ static gboolean comes_whole(VtdMachine *vm, Spy *spy, guint singles, guint group
         viommu_vtd_handle_events(vm->vtd);
     spy->seam.ops = was;
     for (guint64 at = queue; at < queue + vtdm_get64(vm, VTDM_PQT); at += SIZE, n++)
-        of_group += (vtdm_load(vm, at + 8) >> 3 & 0x1ff) == 501;
+        of_group += (vtdm_load(vm, at + 8) >> 3 & 0x1ff) == 501 &&
+                    (vtdm_load(vm, at) & (EXE | PRIV)) == (EXE | PRIV);
     return n == singles + group && of_group == group && !(vtdm_get(vm, VTDM_PRS) & PRO);
 }
 
