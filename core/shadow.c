@@ -155,8 +155,11 @@ static void fail_no_memory(Gathering *gathering, const ViommuiShadowEntry *piece
     if (fail(gathering, piece->iova, VIOMMU_GUEST_INVALID))
         viommui_refuse(gathering->shadow->host, NULL, VIOMMU_GUEST_INVALID,
                        "IOVA 0x%" G_GINT64_MODIFIER "x leads to 0x%" G_GINT64_MODIFIER
-                       "x, which is no guest memory",
-                       piece->iova, piece->gpa);
+                       "x, which is no guest memory%s",
+                       piece->iova, piece->gpa,
+                       gathering->shadow->host->shares_ioas
+                           ? " that was mapped by viommu_host_map()"
+                           : "");
 }
 
 /* The first region of those that reach into a piece, or NULL. */

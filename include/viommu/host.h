@@ -32,7 +32,9 @@ typedef struct {
     int iommufd;
     /*
      * With an iommufd given: the IOAS that holds, or will hold, guest memory; 0 to make
-     * one. Never destroyed by the library when given.
+     * one. Never destroyed by the library when given. What the VMM maps in it by itself can
+     * be nested in, but no copy of a guest's table can be made of it: those are of what
+     * viommu_host_map() has mapped.
      */
     guint32 ioas_id;
     /*

@@ -190,6 +190,7 @@ static void test_at_large(void)
 {
     Find f;
     gboolean ended;
+    guint at;
 
     if (!find_init(&f, 1, -1))
         return;
@@ -205,7 +206,13 @@ static void test_at_large(void)
     vtdm_set64(&f.vm, VTDM_CCMD, ICC | 3ull << 61 | (guint64)VTDM_RID << 16 | VTDM_PT_DID);
     ended = !(vtdm_get64(&f.vm, VTDM_CCMD) & ICC);
     tap_ok(!ended || vtdm_is_blocked(&f.vm, 0), "... nor is an invalidation by registers");
+    at = 16 * vtdm_ecap(&f.vm, VTDM_ECAP_IRO, 10) + 8;
+    vtdm_set64(&f.vm, at, ICC | 1ull << 60);
+    tap_ok(!!(vtdm_get64(&f.vm, at) & ICC), "... nor that of the IOTLB");
     fail_none(&f);
+    tap_ok(!(vtdm_get64(&f.vm, at) & ICC) && !(vtdm_get64(&f.vm, VTDM_CCMD) & ICC) &&
+               vtdm_is_blocked(&f.vm, 0),
+           "... until the read for which it is blocked");
     find_clear(&f);
 }
 

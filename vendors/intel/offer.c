@@ -203,10 +203,14 @@ static gboolean offers_page_requests(const Offer *offer)
                                                     all_have(offer, TRUE, ECAP_PDS));
 }
 
-/* Of scalable mode's tables. The hosts walk first stages; all else is walked here. */
+/*
+ * Of scalable mode's tables. The hosts walk first stages, and one that is to come may not
+ * snoop; all else is walked here.
+ */
 static gboolean offers_coherent_walks(const Offer *offer)
 {
-    gboolean can = !offer->first_stage || all_have(offer, TRUE, ECAP_SMPWCS);
+    gboolean can =
+        !offer->first_stage || (offer->n && all_have(offer, TRUE, ECAP_SMPWCS));
 
     return offer->scalable && decide(offer->config->coherent, can);
 }

@@ -176,10 +176,14 @@ static ViommuResult follow_first_stage(ViommuVtdAccel *accel, ViommuiVtdBinding 
         result = bind(accel, binding, &stage1, entry->did);
         if (result != VIOMMU_OK)
             return result;
-    } else if (!binding->hwpt || !binding->is_indexed || binding->did != entry->did) {
-        /* The same tables for another domain, which has cached nothing of them yet. */
-        viommui_vtd_hwpt_leave(accel, binding);
-        viommui_vtd_hwpt_join(accel, binding, entry->did, TRUE);
+    } else {
+        /* Maybe without being asked; then what was told before is over. */
+        binding->told = 0;
+        if (!binding->hwpt || !binding->is_indexed || binding->did != entry->did) {
+            /* The same tables for another domain, which has cached nothing of them yet. */
+            viommui_vtd_hwpt_leave(accel, binding);
+            viommui_vtd_hwpt_join(accel, binding, entry->did, TRUE);
+        }
     }
     reindex(accel, binding, entry->did);
     if (viommui_host_device_is_bound_to(device, binding->pasid, &stage1))

@@ -132,7 +132,7 @@ static ViommuResult flush_entry(Rig *r)
  */
 static const guint64 offered_cap =
     6 | 1ull << 7 | 4ull << 8 | 47ull << 16 | 1ull << 39 | 9ull << 48;
-static const guint64 offered_ecap = 1 | 1ull << 1 | 1ull << 6 | 1ull << 43 | 1ull << 48;
+static const guint64 offered_ecap = 1 | 1ull << 1 | 1ull << 6 | 1ull << 43;
 #define SSTS (1ull << 46)
 #define FSTS (1ull << 47)
 

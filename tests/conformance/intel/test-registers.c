@@ -239,6 +239,8 @@ static void test_granularities(VtdMachine *vm)
         tap_is(value >> 63, 0, "IOTLB %s: IVT is cleared", names[g]);
         tap_is(value >> 57 & 3, MIN(g, finest), "... and IAIG says so");
     }
+    tap_is(iotlb(vm, 3, VTDM_DID, VTDM_IOVA | 0x3f) >> 57 & 3, 2,
+           "a range beyond CAP.MAMV is done with the domain: IAIG");
     tap_is(ccmd(vm, 0, 0, 0) >> 59 & 0x1f, 0, "CCMD, granularity 0: CAIG 0, nothing done");
     tap_is(iotlb(vm, 0, 0, 0) >> 57 & 0x5f, 0, "IOTLB, granularity 0: IAIG 0");
 }

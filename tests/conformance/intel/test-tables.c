@@ -117,6 +117,10 @@ static void test_legacy(VtdMachine *vm)
     test_legacy_root(vm);
     test_legacy_context(vm);
     test_legacy_paging(vm, &domain);
+    vtdm_drain_faults(vm);
+    tap_ok(vtdm_reads(vm, LOW, 0xfee00000) == VTDM_REFUSED &&
+               vtdm_fault_reason(vm) == VTDM_F_LEGACY_INTERRUPT,
+           "a read of the interrupt range: 0x0e");
     vtdm_install_pass_through(vm, HIGH);
     tap_is(vtdm_reads(vm, HIGH, vm->page), vm->page, "TT 2: requests pass through");
     faults(vm, HIGH, vtdm_context_at(vm, HIGH) + 8, (guint64)VTDM_PT_DID << 8,
@@ -220,6 +224,12 @@ static void test_pasid_entry(VtdMachine *vm)
     else
         faults(vm, LOW, at + 16, word2 | 1 << 2, VTDM_F_PASID_INVALID,
                "FSPM 1 without CAP.FS5LP");
+    for (guint bit = 8; bit <= 11; bit++) {
+        g_autofree char *name = g_strdup_printf("PASID entry, bit %u", 128 + bit);
+
+        faults(vm, LOW, at + 16, word2 | 1ull << bit, VTDM_F_PASID_RESERVED, name);
+    }
+    faults(vm, LOW, at + 16, word2 | 1 << 1, VTDM_F_PASID_RESERVED, "ERE without ECAP.ERS");
     faults(vm, LOW, at + 24, 1, VTDM_F_PASID_RESERVED, "PASID entry, bit 192");
     faults(vm, LOW, at + 32, 1ull << 63, VTDM_F_PASID_RESERVED, "PASID entry, bit 319");
     faults(vm, LOW, at + 56, 1, VTDM_F_PASID_RESERVED, "PASID entry, bit 448");
@@ -290,6 +300,60 @@ static void test_ttm(VtdMachine *vm)
     serves(vm, LOW, "put right, it serves");
 }
 
+/* A field of what is not offered is reserved, or its value is none. */
+static void test_bare(const Target *target)
+{
+    const ViommuVtdConfig config = {.pasid_bits = 0,
+                                    .pass_through = VIOMMU_OFF,
+                                    .rid_pasid = VIOMMU_OFF,
+                                    .coherent = VIOMMU_OFF,
+                                    .domain_bits = 8};
+    GuestVtdDomain second;
+    guint64 at, entry;
+    VtdMachine vm;
+
+    if (!tap_ok(vtdm_init(&vm, target, target->first, &config), "a unit that has little"))
+        return;
+    guest_vtd_domain_init(&second, &vm.ram, GUEST_VTD_SECOND, vtdm_aw(&vm) + 2, 20);
+    guest_vtd_map(&second, VTDM_IOVA, vm.page, TRUE);
+    vtdm_start(&vm, VTDM_LEGACY);
+    vtdm_install(&vm, LOW, &second);
+    at = vtdm_context_at(&vm, LOW);
+    faults(&vm, LOW, at, vtdm_load(&vm, at) | 2 << 2, VTDM_F_CONTEXT_INVALID,
+           "TT 2 without ECAP.PT");
+    faults(&vm, LOW, at + 8, vtdm_load(&vm, at + 8) | 0x100 << 8, VTDM_F_CONTEXT_INVALID,
+           "a domain ID beyond CAP.ND, legacy mode");
+    vtdm_start(&vm, VTDM_SCALABLE);
+    vtdm_install(&vm, LOW, &second);
+    at = vtdm_context_at(&vm, LOW);
+    entry = vtdm_pasid_at(&vm, LOW, 0);
+    faults(&vm, LOW, at, vtdm_load(&vm, at) | 1 << 3, VTDM_F_SM_CONTEXT_RESERVED,
+           "PASIDE without ECAP.PASID");
+    faults(&vm, LOW, at + 8, 1 << 20, VTDM_F_SM_CONTEXT_RESERVED,
+           "RID_PRIV without ECAP.RPRIVS");
+    faults(&vm, LOW, entry, vtdm_load(&vm, entry) | 3 << 10, VTDM_F_PASID_RESERVED,
+           "PASID entry, bits 11:10");
+    for (guint bit = 16; bit <= 24; bit++) {
+        g_autofree char *name = g_strdup_printf("PASID entry, bit %u", 64 + bit);
+
+        faults(&vm, LOW, entry + 8, vtdm_load(&vm, entry + 8) | 1ull << bit,
+               VTDM_F_PASID_RESERVED, name);
+    }
+    faults(&vm, LOW, entry,
+           (vtdm_load(&vm, entry) & ~GUEST_VTD_PGTT(7)) | GUEST_VTD_PGTT(4),
+           VTDM_F_PASID_INVALID, "PGTT 4 without ECAP.PT");
+    faults(&vm, LOW, entry + 8, vtdm_load(&vm, entry + 8) | 0x100, VTDM_F_PASID_INVALID,
+           "a domain ID beyond CAP.ND");
+    vtdm_store(&vm, at + 8, 5);
+    serves(&vm, LOW, "RID_PASID without ECAP.RPS is ignored");
+    vtdm_store(&vm, at + 8, 0);
+    vtdm_drain_faults(&vm);
+    tap_ok(vtdm_translate(&vm, LOW, 1, VTDM_IOVA, VIOMMU_ACCESS_READ) == VTDM_REFUSED &&
+               vtdm_fault_reason(&vm) == VTDM_F_PASIDE,
+           "a request with PASID: 0x45");
+    vtdm_clear(&vm);
+}
+
 /* Without ECAP.SMTS there is only the legacy mode. */
 static void test_without_scalable(const Target *target)
 {
@@ -335,6 +399,7 @@ int main(int argc, char **argv)
         test_root(&vm);
         vtdm_clear(&vm);
     }
+    test_bare(&target);
     test_without_scalable(&target);
     target_clear(&target);
     return tap_done();

@@ -95,28 +95,40 @@ static void test_reserved(VMachine *vm)
     tap_ok(both_translate(vm), "SHCFG and the like are no one's business");
 }
 
+/* The next event of an endpoint; those of the host device may come late. */
+static guint endpoint_event(VMachine *vm)
+{
+    guint64 event[4];
+
+    while (vm_next_event(vm, event))
+        if (event[0] >> 32 != VM_SID)
+            return event[0] & 0xff;
+    return 0;
+}
+
 /* What is not there. */
 static void test_range(VMachine *vm)
 {
-    guint64 event[4];
+    guint64 event[4] = {0};
 
     vm_drain_events(vm);
     tap_ok(vm_reads(vm, 1u << vm->table_bits, VM_IOVA) == VM_REFUSED,
            "a StreamID beyond LOG2SIZE is refused");
-    tap_ok(vm_next_event(vm, event) && (event[0] & 0xff) == VM_C_BAD_STREAMID,
-           "... as C_BAD_STREAMID");
+    while (vm_next_event(vm, event) && event[0] >> 32 == VM_SID)
+        ;
+    tap_ok((event[0] & 0xff) == VM_C_BAD_STREAMID, "... as C_BAD_STREAMID");
     tap_is(event[0] >> 32, 1u << vm->table_bits, "... with that StreamID");
     vm_ste_address(vm, (1u << vm->table_bits) - 1); /* with two levels, there is one now */
     tap_ok(vm_reads(vm, (1u << vm->table_bits) - 1, VM_IOVA) == VM_REFUSED &&
-               vm_event_id(vm) == VM_C_BAD_STE,
+               endpoint_event(vm) == VM_C_BAD_STE,
            "the last one within has an entry");
     vm_reads(vm, 0x10000, VM_IOVA);
-    tap_is(vm_event_id(vm), VM_C_BAD_STREAMID, "a StreamID beyond SIDSIZE too");
+    tap_is(endpoint_event(vm), VM_C_BAD_STREAMID, "a StreamID beyond SIDSIZE too");
     vm_set(vm, VM_CR0, VM_CR0_EVENTQEN | VM_CR0_CMDQEN);
     vm_set(vm, VM_CR2, VM_CR2_PTM);
     vm_set(vm, VM_CR0, VM_CR0_ALL);
     vm_reads(vm, 1u << vm->table_bits, VM_IOVA);
-    tap_is(vm_event_id(vm), 0, "without CR2.RECINVSID there is no such event");
+    tap_is(endpoint_event(vm), 0, "without CR2.RECINVSID there is no such event");
     vm_start(vm, vm->table, VM_CR0_ALL);
 }
 
