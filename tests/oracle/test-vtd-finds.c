@@ -103,8 +103,7 @@ static void test_pasid_0(void)
         return;
     vtdm_start(&f.vm, VTDM_SCALABLE);
     set_rid_pasid(&f.vm);
-    tap_ok(is_restored(&f.vm),
-           "... and saved and restored");
+    tap_ok(is_restored(&f.vm), "... and saved and restored");
     find_clear(&f);
 }
 
@@ -121,8 +120,7 @@ static void test_restore_refused(void)
     guest_vtd_pasid_table(words, &f.other);
     vtdm_install_pasid(&f.vm, VTDM_RID, PASID, words);
     tap_ok(vtdm_fault_reason(&f.vm), "a PASID that is refused is told of");
-    tap_ok(is_restored(&f.vm),
-           "... and does not keep the unit from being restored");
+    tap_ok(is_restored(&f.vm), "... and does not keep the unit from being restored");
     find_clear(&f);
 }
 
@@ -353,6 +351,36 @@ static void test_event_of_read(void)
     find_clear(&f);
 }
 
+/* What the host refuses is not told, either, where the entry says so (FPD). */
+static void test_silent(gboolean legacy)
+{
+    guint64 words[GUEST_VTD_PASID_WORDS];
+    GuestVtdDomain second;
+    Find f;
+
+    if (!find_init(&f, 1, -1))
+        return;
+    guest_vtd_domain_init(&second, &f.vm.ram, GUEST_VTD_SECOND, 4, OTHER_DID);
+    vtdm_start(&f.vm, legacy ? VTDM_LEGACY : VTDM_SCALABLE);
+    for (guint fpd = 0; fpd < 2; fpd++) {
+        fail_always(&f, VFIO_DEVICE_ATTACH_IOMMUFD_PT, 1);
+        if (legacy) {
+            guest_vtd_context_table(words, &second);
+            vtdm_install_context(&f.vm, VTDM_RID, words[0] | fpd << 1, words[1]);
+        } else {
+            guest_vtd_pasid_table(words, &f.vm.domain);
+            words[0] |= fpd << 1;
+            vtdm_install_pasid(&f.vm, VTDM_RID, 0, words);
+        }
+        fail_none(&f);
+        tap_is(!vtdm_fault_reason(&f.vm), fpd,
+               "%s mode, FPD %u: tables that the host refuses are %stold of",
+               legacy ? "legacy" : "scalable", fpd, fpd ? "not " : "");
+        vtdm_drain_faults(&f.vm);
+    }
+    find_clear(&f);
+}
+
 int main(void)
 {
     test_pasid_0();
@@ -365,5 +393,7 @@ int main(void)
     test_group();
     test_renumber();
     test_event_of_read();
+    test_silent(FALSE);
+    test_silent(TRUE);
     return tap_done();
 }
