@@ -311,6 +311,7 @@ static void flush_two(VtdMachine *vm, Entries *entries, guint64 one, guint64 oth
 static void test_entries(VtdMachine *vm, Spy *spy)
 {
     const guint64 base = 0x100000;
+    guint64 words[GUEST_VTD_PASID_WORDS];
     Entries seen = {0};
     const struct iommu_hwpt_vtd_s1_invalidate *first = &seen.entries[0];
 
@@ -336,16 +337,11 @@ static void test_entries(VtdMachine *vm, Spy *spy)
     flush_two(vm, &seen, base, base + 0x2000);
     tap_is(seen.n, 2, "pages apart are two");
     spy->answer = NULL;
-    spy_reset_counts(spy);
     vtdm_remove(vm, VTDM_RID);
     vtdm_flush_all(vm);
     spy_reset_counts(spy);
-    {
-        guint64 words[GUEST_VTD_PASID_WORDS];
-
-        guest_vtd_pasid_table(words, &vm->domain);
-        vtdm_put_pasid(vm, VTDM_RID, 0, words);
-    }
+    guest_vtd_pasid_table(words, &vm->domain);
+    vtdm_put_pasid(vm, VTDM_RID, 0, words);
     vtdm_flush_pasid(vm, VTDM_DID, 0);
     tap_ok(vtdm_reaches(vm, 0, VTDM_IOVA, vm->page) &&
                spy_count(spy, IOMMU_HWPT_INVALIDATE) == 0,

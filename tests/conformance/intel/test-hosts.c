@@ -97,8 +97,7 @@ static void test_refused(void)
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
         const ViommuEmulatorDeviceConfig device = {
             .iommu_group = -1, .ats = TRUE, .pri = TRUE};
-        const ViommuHostConfig on = {.iommufd = -1};
-        ViommuHostConfig config = on;
+        ViommuHostConfig config;
         g_autoptr(GError) error = NULL;
         ViommuEmulatorVtdConfig unit;
         ViommuHostDevice *late;

@@ -133,7 +133,7 @@ static void test_pasid(VtdMachine *vm, guint64 page)
 {
     guint64 words[GUEST_VTD_PASID_WORDS];
     GuestVtdDomain domain;
-    VtdmPageRequest r = {0};
+    VtdmPageRequest r = {0}, other;
 
     guest_vtd_domain_init(&domain, &vm->ram, GUEST_VTD_FIRST, 4, 40);
     guest_vtd_map(&domain, VTDM_IOVA, vm->page, TRUE);
@@ -146,14 +146,11 @@ static void test_pasid(VtdMachine *vm, guint64 page)
                r.rid == VTDM_RID && r.address == UNMAPPED,
            "... its request says so");
     guest_vtd_map(&domain, UNMAPPED, page, TRUE);
-    {
-        VtdmPageRequest other = r;
-
-        other.pasid = PASID + 1;
-        vtdm_respond(vm, &other, INVALID);
-        other.has_pasid = FALSE;
-        vtdm_respond(vm, &other, INVALID);
-    }
+    other = r;
+    other.pasid = PASID + 1;
+    vtdm_respond(vm, &other, INVALID);
+    other.has_pasid = FALSE;
+    vtdm_respond(vm, &other, INVALID);
     tap_is(waiting(vm), 1, "... not answered by another's answer");
     tap_ok(vtdm_respond(vm, &r, SUCCESS) && landed(vm, page), "... and is answered by it");
     vtdm_set(vm, VTDM_PRS, PPR);
