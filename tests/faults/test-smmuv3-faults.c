@@ -8,11 +8,10 @@
  * A point for each errno and number of failures in a row, over all the calls of a life.
  */
 
-#include <errno.h>
-
 #include <viommu-emulator/inspect.h>
 
 #include "machine.h"
+#include "sweep.h"
 #include "tap.h"
 
 enum { ABORT = 0, BYPASS = 4, NEW_SID = 0x99, MAX_ATTEMPTS = 8 };
@@ -172,50 +171,36 @@ static void count_leaks(Life *life, gboolean all)
     expect(life, viommu_emulator_count_tombstones(emulator) == 0, "a virtual ID is lost");
 }
 
-/* One life, the nth call failing; FALSE when it had fewer calls. */
-static gboolean play(Life *life, guint64 nth, int err, guint times)
+static gboolean play(guint64 nth, int err, guint times, const char **ret_wrong,
+                     gconstpointer data)
 {
     Target target;
     Spy *spy = &target.spy;
+    Life life = {.target = &target};
     gboolean hit;
 
+    (void)data;
     /* An emulator of its own: what one life loses must not show in the next. */
     target_init(&target, 0, NULL, 1);
-    *life = (Life){.target = &target};
     spy_fail(spy, 0, nth, err, times);
-    if (machine_init(&life->m, target.seam, target.bdfs, 0)) {
-        live(life);
-        viommu_smmuv3_accel_free(g_steal_pointer(&life->m.accel));
+    if (machine_init(&life.m, target.seam, target.bdfs, 0)) {
+        live(&life);
+        viommu_smmuv3_accel_free(g_steal_pointer(&life.m.accel));
         /* Three refusals in a row to destroy an object are taken for lasting. */
         if (times < 3)
-            count_leaks(life, FALSE);
-        machine_clear(&life->m);
+            count_leaks(&life, FALSE);
+        machine_clear(&life.m);
     }
     hit = spy->hit;
     spy_fail_none(spy);
-    count_leaks(life, TRUE);
+    count_leaks(&life, TRUE);
     target_clear(&target);
+    *ret_wrong = life.wrong;
     return hit;
 }
 
 int main(void)
 {
-    static const int errs[] = {EINTR,  ENOMEM, EIO,    EINVAL,
-                               ENODEV, EBUSY,  ENOENT, EOPNOTSUPP};
-    /* A host that refuses four in a row refuses to detach, and there is no way left. */
-    static const guint times[] = {1, 2, 3};
-    Life life;
-
-    for (gsize i = 0; i < G_N_ELEMENTS(errs); i++)
-        for (gsize j = 0; j < G_N_ELEMENTS(times); j++) {
-            guint64 nth = 0;
-
-            while (play(&life, ++nth, errs[i], times[j]) && !life.wrong)
-                ;
-            tap_ok(!life.wrong && nth > 30, "%s, %u in a row, at each of %u calls",
-                   g_strerror(errs[i]), times[j], (guint)nth - 1);
-            if (life.wrong)
-                tap_note("failing call %u: %s", (guint)nth, life.wrong);
-        }
+    sweep_faults(play, NULL, "");
     return tap_done();
 }

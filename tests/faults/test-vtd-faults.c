@@ -13,6 +13,7 @@
 
 #include <viommu-emulator/inspect.h>
 
+#include "sweep.h"
 #include "tap.h"
 #include "vtd-machine.h"
 
@@ -21,7 +22,7 @@ enum { MAX_ATTEMPTS = 8, OTHER_DID = VTDM_DID + 1, PASID = 3 };
 #define OTHER_RID ((guint16)(VTDM_RID + 8))
 
 typedef struct {
-    const char *name;
+    const char *prefix;
     const char *emulate;
     const char *backend;
 } HostKind;
@@ -30,7 +31,6 @@ typedef struct {
     Target *target;
     VtdMachine vm;
     GuestVtdDomain second;
-    guint64 other_page;
     guint16 rid;
     GBytes *state;
     gboolean is_put_off; /* a failure of this errno may be, without a fault record */
@@ -203,7 +203,7 @@ static void live(Life *life)
     Place second = first, leaving = nothing, in_pasid;
 
     life->rid = VTDM_RID;
-    other = life->other_page = vtdm_alloc(vm, GUEST_PAGE);
+    other = vtdm_alloc(vm, GUEST_PAGE);
     vtdm_domain_init(vm, &life->second, OTHER_DID);
     guest_vtd_map(&life->second, VTDM_IOVA, other, TRUE);
     mark(life, page);
@@ -247,7 +247,6 @@ static void live(Life *life)
     until_done(life, install_second, second, "tables for that");
 }
 
-/* Of what the unit makes; kept: what outlives it. */
 static guint count_objects(Life *life)
 {
     guint n = 0;
@@ -257,51 +256,33 @@ static guint count_objects(Life *life)
     return n;
 }
 
-/* One life, the nth call failing; FALSE when it had fewer calls. */
-static gboolean play(Life *life, const HostKind *kind, guint64 nth, int err, guint times)
+static gboolean play(guint64 nth, int err, guint times, const char **ret_wrong,
+                     gconstpointer data)
 {
+    const HostKind *kind = data;
     char *const arguments[] = {
         (char *)"",          (char *)"--emulate",   (char *)kind->emulate,
         (char *)"--backend", (char *)kind->backend, NULL};
     Target target;
     Spy *spy = &target.spy;
+    Life life = {.target = &target,
+                 .is_put_off = err == EINTR || err == ENOMEM || err == EBUSY};
     gboolean hit;
 
     /* An emulator of its own: what one life loses must not show in the next. */
     target_init_default(&target, 5, (char **)arguments, 1, "vtd");
-    *life = (Life){.target = &target};
-    life->is_put_off = err == EINTR || err == ENOMEM || err == EBUSY;
     spy_fail(spy, 0, nth, err, times);
-    if (vtdm_init(&life->vm, &target, target.bdfs, NULL)) {
-        live(life);
-        vtdm_clear(&life->vm);
+    if (vtdm_init(&life.vm, &target, target.bdfs, NULL)) {
+        live(&life);
+        vtdm_clear(&life.vm);
     }
-    g_clear_pointer(&life->state, g_bytes_unref);
+    g_clear_pointer(&life.state, g_bytes_unref);
     hit = spy->hit;
     spy_fail_none(spy);
-    expect(life, count_objects(life) == 0, "objects are left");
+    expect(&life, count_objects(&life) == 0, "objects are left");
     target_clear(&target);
+    *ret_wrong = life.wrong;
     return hit;
-}
-
-static void sweep(const HostKind *kind)
-{
-    static const int errs[] = {EINTR,  ENOMEM, EIO,    EINVAL,
-                               ENODEV, EBUSY,  ENOENT, EOPNOTSUPP};
-    static const guint times[] = {1, 2, 3};
-    Life life;
-
-    for (gsize i = 0; i < G_N_ELEMENTS(errs); i++)
-        for (gsize j = 0; j < G_N_ELEMENTS(times); j++) {
-            guint64 nth = 0;
-
-            while (play(&life, kind, ++nth, errs[i], times[j]) && !life.wrong)
-                ;
-            tap_ok(!life.wrong && nth > 30, "%s: %s, %u in a row, at each of %u calls",
-                   kind->name, g_strerror(errs[i]), times[j], (guint)nth - 1);
-            if (life.wrong)
-                tap_note("failing call %u: %s", (guint)nth, life.wrong);
-        }
 }
 
 static gboolean is_built(const char *backend)
@@ -311,12 +292,12 @@ static gboolean is_built(const char *backend)
 
 int main(void)
 {
-    static const HostKind kinds[] = {{"nesting", "vtd-pasid", "iommufd"},
-                                     {"no nesting", "vtd-no-nesting", "iommufd"},
-                                     {"legacy", "vtd", "legacy"}};
+    static const HostKind kinds[] = {{"nesting: ", "vtd-pasid", "iommufd"},
+                                     {"no nesting: ", "vtd-no-nesting", "iommufd"},
+                                     {"legacy: ", "vtd", "legacy"}};
 
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
         if (is_built(kinds[i].backend))
-            sweep(&kinds[i]);
+            sweep_faults(play, &kinds[i], kinds[i].prefix);
     return tap_done();
 }

@@ -12,9 +12,9 @@
  * What a test runs on: the emulator, or with --device BDF on its command line the kernel it
  * runs under (--device may be given again for a second device). The emulator has an
  * SMMUv3, or with --emulate vtd a VT-d unit; smmuv3-pasid and vtd-pasid are those with
- * devices that have PASIDs, smmuv3-no-nesting and vtd-no-nesting those that cannot nest. Either is reached through
- * a spy, and by the library's default backend or that of --backend NAME; --container PATH
- * is for backend "legacy".
+ * devices that have PASIDs, smmuv3-no-nesting and vtd-no-nesting those that cannot nest.
+ * Either is reached through a spy, and by the library's default backend or that of
+ * --backend NAME; --container PATH is for backend "legacy".
  */
 typedef struct {
     ViommuEmulator *emulator; /* NULL: a real kernel */

@@ -365,7 +365,6 @@ static void test_limit(const ShadowBenchOptions *options)
     sb_clear(&b);
 }
 
-/* A table that cannot be walked to the end grants nothing. */
 /* What devices reserve, which is never whole pages alone, and never mapped. */
 static void test_reserved(const ShadowBenchOptions *options)
 {
@@ -412,6 +411,7 @@ static void test_reserved(const ShadowBenchOptions *options)
     sb_clear(&b);
 }
 
+/* A table that cannot be walked to the end grants nothing. */
 static void test_too_large(const ShadowBenchOptions *options)
 {
     ShadowBench b;
